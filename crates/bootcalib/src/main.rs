@@ -1,0 +1,2 @@
+//! `desi_bootcalib`
+fn main() {}

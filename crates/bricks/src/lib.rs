@@ -1,0 +1,1 @@
+//! Calibrated spectra grouped by brick.

@@ -1,0 +1,2 @@
+//! `desi_bricks`
+fn main() {}

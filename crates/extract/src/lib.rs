@@ -1,0 +1,1 @@
+//! Spectra, inverse variances and resolution matrices from an image (spectroperfectionism).

@@ -1,0 +1,2 @@
+//! `desi_extract`
+fn main() {}

@@ -1,0 +1,1 @@
+//! Fibre-to-fibre throughput from a flat.

@@ -1,0 +1,2 @@
+//! `desi_fiberflat`
+fn main() {}

@@ -1,0 +1,1 @@
+//! The flux calibration vector of an exposure.

@@ -1,0 +1,2 @@
+//! `desi_fluxcal`
+fn main() {}

@@ -1,0 +1,129 @@
+//! Weighted least-squares cubic B-spline with given interior knots: a smooth curve through noisy data.
+
+use crate::{NumericsError, SymmetricBand};
+
+/// A cubic spline: fitted once, evaluated anywhere (outside the data it holds its end polynomials).
+#[derive(Debug, Clone)]
+pub struct CubicSpline {
+    /// Knots with the ends repeated four times.
+    knots: Vec<f64>,
+    coefficients: Vec<f64>,
+}
+
+impl CubicSpline {
+    /// Least-squares fit to `y(x)` with weights `w` (inverse variances; 0 rejects) and interior knots every
+    /// `spacing` (units of `x`), evenly spread over the range that has data. `x` ascends. Knots that the
+    /// data do not support are dropped.
+    ///
+    /// # Errors
+    /// [`NumericsError::TooFewData`] with fewer than two usable points.
+    pub fn fit(x: &[f64], y: &[f64], w: &[f64], spacing: f64) -> Result<Self, NumericsError> {
+        let used: Vec<usize> = (0..x.len()).filter(|&i| w[i] > 0.0).collect();
+        let (Some(&first), Some(&last)) = (used.first(), used.last()) else {
+            return Err(NumericsError::TooFewData { what: "spline fit", found: 0, needed: 2 });
+        };
+        if used.len() < 2 {
+            return Err(NumericsError::TooFewData { what: "spline fit", found: 1, needed: 2 });
+        }
+        let (a, b) = (x[first], x[last]);
+        let n = ((b - a) / spacing) as usize;
+        let step = (b - a) / (n + 1) as f64;
+        let wanted: Vec<f64> = (0..n).map(|k| a + step * (0.5 + k as f64)).collect();
+        let data: Vec<f64> = used.iter().map(|&i| x[i]).collect();
+        let knots = supported_knots(&wanted, &data);
+        let m = knots.len() - 4;
+        let mut normal = SymmetricBand::zeros(m, 3);
+        let mut rhs = vec![0.0; m];
+        for &i in &used {
+            let (span, basis) = basis(&knots, x[i]);
+            for p in 0..4 {
+                rhs[span - 3 + p] += w[i] * basis[p] * y[i];
+                for q in 0..=p {
+                    normal.add(span - 3 + p, span - 3 + q, w[i] * basis[p] * basis[q]);
+                }
+            }
+        }
+        // fewer data than terms (a cubic through 2 or 3 points) leaves directions free: pin them faintly
+        let scale = normal.diagonal().into_iter().fold(0.0, f64::max);
+        (0..m).for_each(|i| normal.add(i, i, 1e-12 * scale));
+        let coefficients = normal.cholesky()?.solve(&rhs);
+        Ok(Self { knots, coefficients })
+    }
+
+    /// Value at `x`.
+    pub fn evaluate(&self, x: f64) -> f64 {
+        let (span, basis) = basis(&self.knots, x);
+        (0..4).map(|p| basis[p] * self.coefficients[span - 3 + p]).sum()
+    }
+}
+
+/// Full knot vector whose every B-spline has data below it (the Schoenberg-Whitney conditions, thinned).
+fn supported_knots(wanted: &[f64], data: &[f64]) -> Vec<f64> {
+    let (a, b) = (data[0], data[data.len() - 1]);
+    let mut interior = Vec::with_capacity(wanted.len());
+    let mut before = 0;
+    for &k in wanted {
+        let here = data.partition_point(|v| *v < k);
+        // a data point between neighbouring knots, and enough points left for the terms that remain
+        if here > before && here < data.len() {
+            interior.push(k);
+            before = here;
+        }
+    }
+    while interior.len() + 4 > data.len() && !interior.is_empty() {
+        interior.pop();
+    }
+    let mut knots = vec![a; 4];
+    knots.extend(interior);
+    knots.extend([b; 4]);
+    knots
+}
+
+/// Knot span of `x` and the four cubic B-splines that live there (de Boor 1978, algorithm BSPLVB).
+fn basis(knots: &[f64], x: f64) -> (usize, [f64; 4]) {
+    let last = knots.len() - 5;
+    let span = (knots.partition_point(|k| *k <= x).max(4) - 1).min(last);
+    let mut b = [0.0; 4];
+    b[0] = 1.0;
+    let (mut left, mut right) = ([0.0; 4], [0.0; 4]);
+    for j in 1..4 {
+        left[j] = x - knots[span + 1 - j];
+        right[j] = knots[span + j] - x;
+        let mut saved = 0.0;
+        for r in 0..j {
+            let t = b[r] / (right[r + 1] + left[j - r]);
+            b[r] = saved + right[r + 1] * t;
+            saved = left[j - r] * t;
+        }
+        b[j] = saved;
+    }
+    (span, b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cubic_is_reproduced_exactly() {
+        let x: Vec<f64> = (0..200).map(|i| f64::from(i) * 0.5).collect();
+        let f = |x: f64| 1.0 - 0.3 * x + 0.02 * x * x - 1e-4 * x * x * x;
+        let y: Vec<f64> = x.iter().map(|&x| f(x)).collect();
+        let s = CubicSpline::fit(&x, &y, &[1.0; 200], 10.0).unwrap();
+        for v in [0.0, 3.3, 50.1, 99.5, 103.0] {
+            assert!((s.evaluate(v) - f(v)).abs() < 1e-6, "{v}");
+        }
+    }
+
+    #[test]
+    fn gaps_and_few_points_do_not_fail() {
+        let x: Vec<f64> = (0..200).map(f64::from).collect();
+        let y: Vec<f64> = x.iter().map(|x| (x / 20.0).sin()).collect();
+        let w: Vec<f64> = (0..200).map(|i| if (60..140).contains(&i) { 0.0 } else { 1.0 }).collect();
+        let s = CubicSpline::fit(&x, &y, &w, 5.0).unwrap();
+        assert!((s.evaluate(30.0) - y[30]).abs() < 1e-3);
+        assert!((s.evaluate(170.0) - y[170]).abs() < 1e-3);
+        assert!(CubicSpline::fit(&x[..3], &y[..3], &[1.0, 0.0, 1.0], 5.0).is_ok());
+        assert!(CubicSpline::fit(&x[..3], &y[..3], &[1.0, 0.0, 0.0], 5.0).is_err());
+    }
+}

@@ -1,0 +1,1 @@
+//! Raw CCD frames to images in electrons with inverse variance and mask.

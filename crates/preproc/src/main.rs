@@ -1,0 +1,2 @@
+//! `desi_preproc`
+fn main() {}

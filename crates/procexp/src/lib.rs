@@ -1,0 +1,1 @@
+//! Flat, sky and calibration applied to a frame.

@@ -1,0 +1,2 @@
+//! `desi_procexp`
+fn main() {}

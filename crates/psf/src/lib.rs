@@ -1,0 +1,1 @@
+//! The Gauss-Hermite spot: traces, evaluation, integration over pixels, projection.

@@ -1,0 +1,1 @@
+//! One PSF for the night from those of its arcs.

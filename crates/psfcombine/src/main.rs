@@ -1,0 +1,2 @@
+//! `desi_psfcombine`
+fn main() {}

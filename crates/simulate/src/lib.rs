@@ -1,0 +1,1 @@
+//! Nights of raw data whose truth is known.

@@ -1,0 +1,2 @@
+//! `desi_simulate`
+fn main() {}

@@ -1,0 +1,1 @@
+//! The sky spectrum of an exposure and its subtraction.

@@ -1,0 +1,2 @@
+//! `desi_sky`
+fn main() {}

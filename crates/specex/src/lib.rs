@@ -1,0 +1,1 @@
+//! The Gauss-Hermite PSF of every fibre from an arc image.

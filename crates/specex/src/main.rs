@@ -1,0 +1,2 @@
+//! `desi_specex`
+fn main() {}

@@ -1,0 +1,1 @@
+//! Models of the standard stars of an exposure.

@@ -1,0 +1,2 @@
+//! `desi_stdstars`
+fn main() {}

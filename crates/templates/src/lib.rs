@@ -1,0 +1,1 @@
+//! Spectral templates: redrock's file format, and the built-in set.

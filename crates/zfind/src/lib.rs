@@ -1,0 +1,1 @@
+//! Redshifts and classes of calibrated spectra.

@@ -1,0 +1,2 @@
+//! `desi_zfind`
+fn main() {}
