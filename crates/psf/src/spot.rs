@@ -68,7 +68,8 @@ impl Psf {
             }
         }
         let tail = find("TAILAMP").filter(|a| a.iter().any(|v| *v != 0.0)).map(|amplitude| {
-            let or = |name: &str, default: f64| find(name).unwrap_or_else(|| Array2::from_elem((file.nfiber(), 1), default));
+            let or =
+                |name: &str, default: f64| find(name).unwrap_or_else(|| Array2::from_elem((file.nfiber(), 1), default));
             [amplitude, or("TAILCORE", 1.0), or("TAILXSCA", 1.0), or("TAILYSCA", 1.0), or("TAILINDE", 2.0)]
         });
         let psf = Self { file, rows, tail };
