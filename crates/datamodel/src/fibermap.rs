@@ -53,12 +53,16 @@ impl Fibermap {
 
     /// FIBERSTATUS of each row (0 where the column is absent).
     pub fn fiberstatus(&self) -> Vec<u32> {
-        self.table.ints("FIBERSTATUS").map_or_else(|| vec![0; self.len()], |v| v.into_iter().map(|s| s as u32).collect())
+        self.table
+            .ints("FIBERSTATUS")
+            .map_or_else(|| vec![0; self.len()], |v| v.into_iter().map(|s| s as u32).collect())
     }
 
     /// Whether OBJTYPE is SKY, for each row.
     pub fn is_sky(&self) -> Vec<bool> {
-        self.table.strings("OBJTYPE").map_or_else(|| vec![false; self.len()], |v| v.iter().map(|t| t.trim() == "SKY").collect())
+        self.table
+            .strings("OBJTYPE")
+            .map_or_else(|| vec![false; self.len()], |v| v.iter().map(|t| t.trim() == "SKY").collect())
     }
 
     /// Whether the row is a standard star by its target bits (STD_FAINT or STD_BRIGHT of DESI_TARGET, the GAIA

@@ -74,7 +74,16 @@ pub mod fiber {
 
     /// Bits that make a fibre useless for science in a band.
     pub fn bad(band: Band) -> u32 {
-        BROKENFIBER | MISSINGPOSITION | BADPOSITION | BRIGHTNEIGHBOR | BADFIBER | BADTRACE | BADARC | BADFLAT | MANYREJECTED | bad_amp(band)
+        BROKENFIBER
+            | MISSINGPOSITION
+            | BADPOSITION
+            | BRIGHTNEIGHBOR
+            | BADFIBER
+            | BADTRACE
+            | BADARC
+            | BADFLAT
+            | MANYREJECTED
+            | bad_amp(band)
     }
 
     /// Bits that make a fibre useless as a standard star.

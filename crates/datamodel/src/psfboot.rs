@@ -29,5 +29,4 @@ impl PsfBoot {
         let _ = path;
         todo!()
     }
-
 }

@@ -47,5 +47,4 @@ impl Spectra {
         let _ = path;
         todo!()
     }
-
 }

@@ -62,5 +62,4 @@ impl StdStars {
         let _ = path;
         todo!()
     }
-
 }

@@ -190,11 +190,8 @@ impl Table {
 
     /// The given rows, in the given order; a row may be given twice.
     pub fn select(&self, rows: &[usize]) -> Self {
-        let columns = self
-            .columns
-            .iter()
-            .map(|c| Column { data: c.data.select(rows, c.repeat()), ..c.clone() })
-            .collect();
+        let columns =
+            self.columns.iter().map(|c| Column { data: c.data.select(rows, c.repeat()), ..c.clone() }).collect();
         Self { columns }
     }
 
@@ -207,7 +204,8 @@ impl Table {
         }
         for c in &self.columns {
             match other.column(&c.name) {
-                Some(o) if o.shape == c.shape && std::mem::discriminant(&o.data) == std::mem::discriminant(&c.data) => {}
+                Some(o) if o.shape == c.shape && std::mem::discriminant(&o.data) == std::mem::discriminant(&c.data) => {
+                }
                 _ => return Err(c.name.clone()),
             }
         }

@@ -58,5 +58,4 @@ impl Zbest {
         let _ = path;
         todo!()
     }
-
 }

@@ -1,9 +1,12 @@
 //! The one place that touches cfitsio: reading with verified checksums, writing atomically.
-//!
-//! (signatures fixed; bodies to come)
 
+mod card;
+mod checksum;
+mod handle;
 mod reader;
+mod rows;
 mod writer;
 
+pub use handle::Pixel;
 pub use reader::FitsReader;
 pub use writer::FitsWriter;

@@ -1,74 +1,251 @@
 //! Reading a FITS file: HDUs by name, images and tables whole, CHECKSUM and DATASUM verified.
 
-use crate::{Header, Result, Table};
-use ndarray::{ArrayD, Array1, Array2, Array3};
-use std::path::Path;
+use super::handle::{Handle, Pixel};
+use super::{card, rows};
+use crate::{Error, Header, Result, Table};
+use ndarray::{Array, Array1, Array2, Array3, ArrayD, Dimension};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
 /// An open FITS file.
-pub struct FitsReader {}
+pub struct FitsReader {
+    file: Handle,
+    path: PathBuf,
+    names: Vec<String>,
+    headers: Vec<Header>,
+    /// Which HDUs' sums have been verified.
+    verified: Vec<bool>,
+}
 
 impl FitsReader {
     /// Opens a file (plain, or gzipped where the name ends in .gz); NAME may contain any character.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Io`], or [`Error::Fits`] if it is no FITS file or is truncated.
     pub fn open(path: &Path) -> Result<Self> {
-        let _ = path;
-        todo!()
+        let plain = probe(path)?;
+        let mut reader = Self {
+            file: Handle::open(path)?,
+            path: path.to_path_buf(),
+            names: vec![],
+            headers: vec![],
+            verified: vec![],
+        };
+        let mut end = 0;
+        for index in 0.. {
+            match reader.file.move_to(index) {
+                Err(Error::Fits { status: END_OF_FILE, .. }) if index > 0 => break,
+                other => other?,
+            }
+            let (header, name) = card::parse(&reader.file.records()?);
+            reader.names.push(name.unwrap_or_else(|| index.to_string()));
+            reader.headers.push(header);
+            end = reader.file.extent()?[2];
+        }
+        reader.verified = vec![false; reader.names.len()];
+        if plain {
+            reader.check_length(end)?;
+        }
+        Ok(reader)
     }
+
+    /// cfitsio takes a file that ends within an HDU for one that has fewer HDUs, or fails at the data only.
+    fn check_length(&self, end: u64) -> Result<()> {
+        let io = |source| Error::Io { path: self.path.clone(), action: "read", source };
+        let mut file = std::fs::File::open(&self.path).map_err(io)?;
+        let length = file.metadata().map_err(io)?.len();
+        let last = self.names.last().cloned().unwrap_or_default();
+        if length < end {
+            return Err(self.truncated(&last, format!("the file is truncated: it has {length} of {end} bytes")));
+        }
+        let mut next = Vec::new();
+        file.seek(SeekFrom::Start(end)).map_err(io)?;
+        file.take(8).read_to_end(&mut next).map_err(io)?;
+        if !next.is_empty() && b"XTENSION".starts_with(&next) {
+            let message = format!("the file is truncated in the header of the HDU after {last}");
+            return Err(self.truncated("", message));
+        }
+        Ok(())
+    }
+
+    fn truncated(&self, hdu: &str, message: String) -> Error {
+        Error::Fits { path: self.path.clone(), hdu: hdu.to_string(), action: "read", status: END_OF_FILE, message }
+    }
+
     /// Path it was opened under.
     pub fn path(&self) -> &Path {
-        todo!()
+        &self.path
     }
+
     /// EXTNAMEs in order; an HDU without one is called by its number ("0" is the primary).
     pub fn names(&self) -> &[String] {
-        todo!()
+        &self.names
     }
+
     /// Whether an HDU of that name (compared without case) exists.
     pub fn has(&self, hdu: &str) -> bool {
-        let _ = hdu;
-        todo!()
+        self.index(hdu).is_ok()
     }
+
     /// Header of an HDU by name or number ("0"), without structural keywords.
+    ///
+    /// # Errors
+    /// [`Error::MissingHdu`].
     pub fn header(&mut self, hdu: &str) -> Result<Header> {
-        let _ = hdu;
-        todo!()
+        Ok(self.headers[self.index(hdu)?].clone())
     }
+
+    fn index(&self, hdu: &str) -> Result<usize> {
+        let by_name = self.names.iter().position(|n| n.eq_ignore_ascii_case(hdu));
+        let by_number = || hdu.parse().ok().filter(|&i: &usize| i < self.names.len());
+        by_name.or_else(by_number).ok_or_else(|| Error::MissingHdu {
+            path: self.path.clone(),
+            hdu: hdu.to_string(),
+            found: self
+                .names
+                .iter()
+                .map(|n| if n == "0" { "an unnamed primary" } else { n })
+                .collect::<Vec<_>>()
+                .join(", "),
+        })
+    }
+
+    /// Makes an HDU current, its sums verified once.
+    fn enter(&mut self, hdu: &str) -> Result<()> {
+        let index = self.index(hdu)?;
+        self.file.hdu = self.names[index].clone();
+        self.file.move_to(index)?;
+        if !std::mem::replace(&mut self.verified[index], true) {
+            if let Some(keyword) = self.file.damage()? {
+                return Err(Error::Checksum { path: self.path.clone(), hdu: hdu.to_string(), keyword });
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes an HDU current and gives the shape of its image, which must have data.
+    fn enter_image(&mut self, hdu: &str) -> Result<Vec<usize>> {
+        self.enter(hdu)?;
+        match self.file.image_shape()? {
+            Some(shape) if !shape.is_empty() => Ok(shape),
+            Some(_) => Err(self.invalid(hdu, "shape", "an image", "no data")),
+            None => Err(self.invalid(hdu, "type", "an image", "a table")),
+        }
+    }
+
+    fn pixels<T: Pixel>(&mut self, hdu: &str, blank: Option<T>) -> Result<ArrayD<T>> {
+        let shape = self.enter_image(hdu)?;
+        let data = self.file.pixels(shape.iter().product(), blank)?;
+        self.shaped(hdu, shape, data)
+    }
+
+    fn shaped<T>(&self, hdu: &str, shape: Vec<usize>, data: Vec<T>) -> Result<ArrayD<T>> {
+        ArrayD::from_shape_vec(shape, data).map_err(|e| self.invalid(hdu, "shape", "an array", &e.to_string()))
+    }
+
     /// An image of any type and dimension as f32, BSCALE/BZERO applied, tile compression undone.
+    ///
+    /// # Errors
+    /// Those of all the readers below: [`Error::MissingHdu`], [`Error::Checksum`], [`Error::Fits`] where the
+    /// data end early, [`Error::Invalid`] where the HDU is no image or has another dimension.
     pub fn image_f32(&mut self, hdu: &str) -> Result<ArrayD<f32>> {
-        let _ = hdu;
-        todo!()
+        self.pixels(hdu, Some(f32::NAN))
     }
+
     /// The same as f64.
     pub fn image_f64(&mut self, hdu: &str) -> Result<ArrayD<f64>> {
-        let _ = hdu;
-        todo!()
+        self.pixels(hdu, Some(f64::NAN))
     }
+
     /// The same as u32 (masks written as i4, with or without BZERO).
     pub fn image_u32(&mut self, hdu: &str) -> Result<ArrayD<u32>> {
-        let _ = hdu;
-        todo!()
+        let shape = self.enter_image(hdu)?;
+        let n = shape.iter().product();
+        let data = match self.file.image_type()? {
+            t if t == u32::IMAGE => self.file.pixels(n, None)?,
+            t if t == i64::IMAGE => self.file.pixels::<i64>(n, None)?.into_iter().map(|x| x as u32).collect(),
+            _ => self.file.pixels::<i32>(n, None)?.into_iter().map(|x| x as u32).collect(),
+        };
+        self.shaped(hdu, shape, data)
     }
+
+    /// The same as i32.
+    pub fn image_i32(&mut self, hdu: &str) -> Result<ArrayD<i32>> {
+        self.pixels(hdu, None)
+    }
+
+    fn dimensions<T, D: Dimension>(&self, hdu: &str, image: ArrayD<T>) -> Result<Array<T, D>> {
+        let found = format!("{:?}", image.shape());
+        let expected = format!("{} dimensions", D::NDIM.unwrap_or(0));
+        image.into_dimensionality().map_err(|_| self.invalid(hdu, "shape", &expected, &found))
+    }
+
     /// A 1-dimensional f64 image.
     pub fn vector(&mut self, hdu: &str) -> Result<Array1<f64>> {
-        let _ = hdu;
-        todo!()
+        let image = self.image_f64(hdu)?;
+        self.dimensions(hdu, image)
     }
+
     /// A 2-dimensional f32 image `[slow, fast]`; an error names another dimension.
     pub fn plane(&mut self, hdu: &str) -> Result<Array2<f32>> {
-        let _ = hdu;
-        todo!()
+        let image = self.image_f32(hdu)?;
+        self.dimensions(hdu, image)
     }
+
     /// A 2-dimensional mask.
     pub fn mask(&mut self, hdu: &str) -> Result<Array2<u32>> {
-        let _ = hdu;
-        todo!()
+        let image = self.image_u32(hdu)?;
+        self.dimensions(hdu, image)
     }
+
     /// A 3-dimensional f32 image.
     pub fn cube(&mut self, hdu: &str) -> Result<Array3<f32>> {
-        let _ = hdu;
-        todo!()
+        let image = self.image_f32(hdu)?;
+        self.dimensions(hdu, image)
     }
+
     /// A binary table with all its columns of fixed length (variable-length ones are left out).
     pub fn table(&mut self, hdu: &str) -> Result<Table> {
-        let _ = hdu;
-        todo!()
+        self.enter(hdu)?;
+        if self.file.image_shape()?.is_some() {
+            return Err(self.invalid(hdu, "type", "a table", "an image"));
+        }
+        let (columns, nrows) = self.file.columns()?;
+        let bytes = self.file.row_bytes(nrows * rows::row_size(&columns))?;
+        Ok(rows::decode(&columns, nrows, &bytes))
     }
+
+    fn invalid(&self, hdu: &str, item: &str, expected: &str, found: &str) -> Error {
+        Error::Invalid {
+            path: self.path.clone(),
+            hdu: hdu.into(),
+            item: item.into(),
+            expected: expected.into(),
+            found: found.into(),
+        }
+    }
+}
+
+/// cfitsio's status for a read past the end.
+const END_OF_FILE: i32 = 107;
+
+/// Whether the file is there, can be read, and is a plain one rather than a compressed one.
+fn probe(path: &Path) -> Result<bool> {
+    let io = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => Error::Missing { path: path.to_path_buf() },
+        _ => Error::Io { path: path.to_path_buf(), action: "open", source },
+    };
+    let mut start = Vec::new();
+    std::fs::File::open(path).map_err(io)?.take(2).read_to_end(&mut start).map_err(io)?;
+    if start.is_empty() {
+        let message = "the file is empty".to_string();
+        return Err(Error::Fits {
+            path: path.to_path_buf(),
+            hdu: String::new(),
+            action: "read",
+            status: END_OF_FILE,
+            message,
+        });
+    }
+    Ok(start == b"SI")
 }
