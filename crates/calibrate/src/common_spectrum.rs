@@ -1,0 +1,192 @@
+//! The deconvolved spectrum `s` that many fibres share: data `y_f = R_f s + noise` with inverse variances
+//! `w_f`. Its normal equations `(Σ R_fᵀ w_f R_f) s = Σ R_fᵀ w_f y_f` are banded (Bolton & Schlegel 2010,
+//! PASP 122, 248, section 3, for one spectrum), with half bandwidth `ndiag - 1`.
+
+use numerics::{BandedCholesky, NumericsError, Resolution, SymmetricBand, interp};
+use rayon::prelude::*;
+
+/// Ridge relative to the diagonal: deconvolution keeps modes down to 1e-5 of the largest; what lies below
+/// this is rounding.
+const RIDGE: f64 = 1e-9;
+
+/// Fibres summed before partial sums are added: fixed, so that the result does not depend on the threads.
+const FIBERS_PER_SUM: usize = 16;
+
+/// Matrix and right-hand side.
+#[derive(Debug, Clone)]
+pub struct NormalEquations {
+    matrix: SymmetricBand,
+    rhs: Vec<f64>,
+    /// Fibres with a datum in each bin.
+    fibers: Vec<u32>,
+}
+
+/// The solution with its covariance.
+#[derive(Debug, Clone)]
+pub struct CommonSpectrum {
+    /// `s`. Bins without a datum of their own are poorly known: their neighbours' wings alone speak of them.
+    pub spectrum: Vec<f64>,
+    /// Whether any fibre has a datum in the bin.
+    pub solved: Vec<bool>,
+    factor: BandedCholesky,
+}
+
+impl NormalEquations {
+    /// Without data, for `nwave` bins and matrices of `ndiag` diagonals.
+    pub fn zeros(nwave: usize, ndiag: usize) -> Self {
+        Self { matrix: SymmetricBand::zeros(nwave, ndiag - 1), rhs: vec![0.0; nwave], fibers: vec![0; nwave] }
+    }
+
+    /// Adds one fibre.
+    pub fn add(&mut self, resolution: &Resolution, w: &[f64], y: &[f64]) {
+        resolution.accumulate(w, y, &mut self.matrix, &mut self.rhs);
+        self.fibers.iter_mut().zip(w).for_each(|(n, w)| *n += u32::from(*w > 0.0));
+    }
+
+    /// The sum over `fibers` of what `add_one` adds for each, on all threads, in a fixed order.
+    pub fn sum<T: Sync>(nwave: usize, ndiag: usize, fibers: &[T], add_one: impl Fn(&mut Self, &T) + Sync) -> Self {
+        let partial: Vec<Self> = fibers
+            .par_chunks(FIBERS_PER_SUM)
+            .map(|chunk| {
+                let mut normal = Self::zeros(nwave, ndiag);
+                chunk.iter().for_each(|f| add_one(&mut normal, f));
+                normal
+            })
+            .collect();
+        let mut total = Self::zeros(nwave, ndiag);
+        for p in &partial {
+            for i in 0..nwave {
+                total.matrix.row_mut(i).iter_mut().zip(p.matrix.row(i)).for_each(|(a, b)| *a += b);
+            }
+            total.rhs.iter_mut().zip(&p.rhs).for_each(|(a, b)| *a += b);
+            total.fibers.iter_mut().zip(&p.fibers).for_each(|(a, b)| *a += b);
+        }
+        total
+    }
+
+    /// Adds a prior: `s[j] = value[j]` with inverse variance `ivar`.
+    pub fn add_prior(&mut self, value: &[f64], ivar: f64) {
+        for (j, v) in value.iter().enumerate() {
+            self.matrix.add(j, j, ivar);
+            self.rhs[j] += ivar * v;
+        }
+    }
+
+    /// Number of fibres with a datum in each bin.
+    pub fn fibers(&self) -> &[u32] {
+        &self.fibers
+    }
+
+    /// Solves for the bins that have data.
+    ///
+    /// # Errors
+    /// [`NumericsError::TooFewData`] if no bin has any; [`NumericsError::NotPositiveDefinite`] if a weight or
+    /// a matrix entry is not finite.
+    pub fn solve(mut self) -> Result<CommonSpectrum, NumericsError> {
+        let solved: Vec<bool> = self.fibers.iter().map(|n| *n > 0).collect();
+        if !solved.contains(&true) {
+            return Err(NumericsError::TooFewData { what: "common spectrum", found: 0, needed: 1 });
+        }
+        for j in 0..solved.len() {
+            // a bin that no datum reaches has an empty row and column: any pivot decouples it
+            let d = self.matrix.get(j, j);
+            self.matrix.add(j, j, if d > 0.0 { RIDGE * d } else { 1.0 });
+        }
+        let factor = self.matrix.cholesky()?;
+        Ok(CommonSpectrum { spectrum: factor.solve(&self.rhs), solved, factor })
+    }
+}
+
+impl CommonSpectrum {
+    /// Variance of `R s` in each bin: the diagonal of `R A⁻¹ Rᵀ`.
+    pub fn variance(&self, resolution: &Resolution) -> Vec<f64> {
+        resolution.propagate(&self.factor.inverse_band(resolution.ndiag() - 1))
+    }
+
+    /// Rows of `R s` that rest on data: at most 1% of the row's weight lies in bins without.
+    pub fn covered(&self, resolution: &Resolution) -> Vec<bool> {
+        let missing: Vec<f64> = self.solved.iter().map(|&ok| f64::from(u8::from(!ok))).collect();
+        let absolute = |i: usize| resolution.columns(i).map(move |j| resolution.get(i, j).abs());
+        (0..missing.len())
+            .map(|i| {
+                let total: f64 = absolute(i).sum();
+                let lost: f64 = absolute(i).zip(resolution.columns(i)).map(|(r, j)| r * missing[j]).sum();
+                total > 0.0 && lost <= 0.01 * total
+            })
+            .collect()
+    }
+}
+
+/// Replaces the bins without data, and two more on either side of a gap (which the gap leaves noisy), by
+/// interpolation between the others.
+pub fn interpolate_unsolved(common: &mut CommonSpectrum) {
+    let n = common.solved.len();
+    let all_solved = |j: usize| common.solved[j.saturating_sub(2)..(j + 3).min(n)].iter().all(|ok| *ok);
+    let good: Vec<bool> = (0..n).map(all_solved).collect();
+    interp::fill(&mut common.spectrum, &good);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Instrument;
+    use rand::SeedableRng;
+    use rand_distr::{Distribution, StandardNormal};
+
+    /// Pulls of `R s` against the truth, over fibres of different resolution.
+    #[test]
+    fn the_deconvolved_mean_is_unbiased_with_the_stated_variance() {
+        let (nspec, nwave) = (12, 400);
+        let instrument = Instrument::new(nspec, nwave, 11);
+        let truth: Vec<f64> = (0..nwave).map(|j| 100.0 + if j % 37 == 5 { 3000.0 } else { 0.0 }).collect();
+        let matrices: Vec<Resolution> = (0..nspec).map(|f| instrument.resolution_of(f)).collect();
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(3);
+        let (mut chi2, mut n) = (0.0, 0);
+        for _ in 0..20 {
+            let normal = NormalEquations::sum(nwave, 11, &matrices, |_, _| {});
+            assert!(normal.fibers().iter().all(|n| *n == 0));
+            let mut normal = NormalEquations::zeros(nwave, 11);
+            for r in &matrices {
+                let m = r.apply(&truth);
+                let w: Vec<f64> = m.iter().map(|m| 1.0 / (m + 25.0)).collect();
+                let y: Vec<f64> = m
+                    .iter()
+                    .zip(&w)
+                    .map(|(m, w)| {
+                        let g: f64 = StandardNormal.sample(&mut rng);
+                        m + g / w.sqrt()
+                    })
+                    .collect();
+                normal.add(r, &w, &y);
+            }
+            let solution = normal.solve().unwrap();
+            let mean = Resolution::mean(&matrices).unwrap();
+            let (model, expected) = (mean.apply(&solution.spectrum), mean.apply(&truth));
+            for (i, v) in solution.variance(&mean).iter().enumerate().take(nwave - 5).skip(5) {
+                chi2 += (model[i] - expected[i]).powi(2) / v;
+                n += 1;
+            }
+        }
+        let reduced: f64 = chi2 / f64::from(n);
+        // neighbouring bins are correlated: about 3 of them count as one
+        let error = (2.0 / (f64::from(n) / 3.0)).sqrt();
+        assert!((reduced - 1.0).abs() < 4.0 * error, "chi2 per bin {reduced} +- {error}");
+    }
+
+    #[test]
+    fn bins_without_data_are_left_out_and_interpolated() {
+        let instrument = Instrument::new(1, 60, 7);
+        let r = instrument.resolution_of(0);
+        let truth = vec![5.0; 60];
+        let w: Vec<f64> = (0..60).map(|i| if (20..40).contains(&i) { 0.0 } else { 1.0 }).collect();
+        let mut normal = NormalEquations::zeros(60, 7);
+        normal.add(&r, &w, &r.apply(&truth));
+        let mut solution = normal.solve().unwrap();
+        assert!(!solution.solved[30] && solution.solved[10]);
+        let covered = solution.covered(&r);
+        assert!(!covered[30] && covered[10]);
+        interpolate_unsolved(&mut solution);
+        assert!((solution.spectrum[30] - 5.0).abs() < 0.5, "{}", solution.spectrum[30]);
+        assert!(NormalEquations::zeros(60, 7).solve().is_err());
+    }
+}

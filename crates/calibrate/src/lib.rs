@@ -1,0 +1,14 @@
+//! What a calibration does to a frame (fibre flat, sky, flux calibration), and the deconvolved spectrum that
+//! many fibres share. The steps that make these products and those that use them meet here.
+
+mod apply;
+mod check;
+mod common_spectrum;
+mod select;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use apply::{divide_by_calibration, divide_by_fiberflat, subtract_sky};
+pub use check::{Mismatch, Product, check};
+pub use common_spectrum::{CommonSpectrum, NormalEquations, interpolate_unsolved};
+pub use select::{fiberflat_rows, frame_rows, sky_rows};

@@ -1,0 +1,45 @@
+//! Some rows of a product, for steps that need a few fibres only.
+
+use datamodel::{Fiberflat, Frame, Sky};
+use ndarray::Axis;
+
+/// The rows of a frame, in the order given.
+pub fn frame_rows(frame: &Frame, rows: &[usize]) -> Frame {
+    Frame {
+        header: frame.header.clone(),
+        wave: frame.wave.clone(),
+        flux: frame.flux.select(Axis(0), rows),
+        ivar: frame.ivar.select(Axis(0), rows),
+        mask: frame.mask.select(Axis(0), rows),
+        resolution: frame.resolution.select(Axis(0), rows),
+        chi2pix: None,
+        fibermap: frame.fibermap.select(rows),
+        scores: None,
+    }
+}
+
+/// The rows of a fibre flat.
+pub fn fiberflat_rows(flat: &Fiberflat, rows: &[usize]) -> Fiberflat {
+    Fiberflat {
+        header: flat.header.clone(),
+        wave: flat.wave.clone(),
+        fiberflat: flat.fiberflat.select(Axis(0), rows),
+        ivar: flat.ivar.select(Axis(0), rows),
+        mask: flat.mask.select(Axis(0), rows),
+        meanspec: flat.meanspec.clone(),
+        fibermap: flat.fibermap.as_ref().map(|m| m.select(rows)),
+    }
+}
+
+/// The rows of a sky model.
+pub fn sky_rows(sky: &Sky, rows: &[usize]) -> Sky {
+    Sky {
+        header: sky.header.clone(),
+        wave: sky.wave.clone(),
+        sky: sky.sky.select(Axis(0), rows),
+        ivar: sky.ivar.select(Axis(0), rows),
+        mask: sky.mask.select(Axis(0), rows),
+        stat_ivar: None,
+        throughput_correction: None,
+    }
+}
