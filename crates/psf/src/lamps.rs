@@ -80,7 +80,7 @@ mod tests {
         let lines = builtin();
         assert_eq!(lines.len(), rows(include_str!("lamplines.txt")).count());
         for (min, max, bright, gap) in
-            [(3600.0, 5800.0, 17, 395.0), (5760.0, 7620.0, 35, 195.0), (7520.0, 9824.0, 35, 140.0)]
+            [(3600.0, 5800.0, 17, 395.0), (5760.0, 7620.0, 35, 195.0), (7520.0, 9824.0, 35, 165.0)]
         {
             let here: Vec<_> = lines.iter().filter(|l| l.wave > min && l.wave < max && l.score > 0).collect();
             assert!(here.iter().filter(|l| l.score == 1).count() >= bright, "{min}");
