@@ -1,7 +1,10 @@
 //! `fiberflat-CAMERA-EXPID.fits`: relative throughput of the fibres.
 
-use crate::{Fibermap, Header, Result};
-use ndarray::Array2;
+use crate::checks::{check_finite, check_rows, check_shape};
+use crate::fits::{FitsReader, FitsWriter};
+use crate::planes::{self, Borrowed, Names};
+use crate::{Fibermap, Header, Result, units};
+use ndarray::{Array2, ArrayView1};
 use std::path::Path;
 
 /// Fibre flat; arrays `[nspec, nwave]`. A frame is divided by it.
@@ -26,14 +29,44 @@ pub struct Fiberflat {
 impl Fiberflat {
     /// Reads and validates a file.
     pub fn read(path: &Path) -> Result<Self> {
-        let _ = path;
-        todo!()
+        let mut fits = FitsReader::open(path)?;
+        let names = Names::of(&planes::or_primary(&fits, "FIBERFLAT"));
+        let header = fits.header(&names.value)?;
+        let p = planes::read(&mut fits, &names)?;
+        let meanspec = fits.vector("MEANSPEC")?.to_vec();
+        let fibermap = Fibermap::read_optional(&mut fits, "FIBERMAP")?;
+        let flat = Self { header, wave: p.wave, fiberflat: p.values, ivar: p.ivar, mask: p.mask, meanspec, fibermap };
+        flat.check(path)?;
+        Ok(flat)
     }
 
     /// Writes a file atomically.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let _ = path;
-        todo!()
+        self.check(path)?;
+        let names = Names::of("FIBERFLAT");
+        let p = Borrowed {
+            path,
+            names: &names,
+            wave: &self.wave,
+            values: &self.fiberflat,
+            ivar: &self.ivar,
+            mask: &self.mask,
+        };
+        let mut fits = FitsWriter::create(path)?;
+        p.write(&mut fits, &planes::with_unit(&self.header, ""), "")?;
+        let meanspec = ArrayView1::from(&self.meanspec);
+        fits.image("MEANSPEC", meanspec.mapv(|x| x as f32).view(), &planes::unit(units::ELECTRON_PER_ANGSTROM))?;
+        p.write_wave(&mut fits)?;
+        if let Some(fibermap) = &self.fibermap {
+            fibermap.write_to(&mut fits, "FIBERMAP")?;
+        }
+        fits.finish()
+    }
+
+    fn check(&self, path: &Path) -> Result<()> {
+        check_shape(path, "MEANSPEC", &[self.meanspec.len()], &[self.wave.len()])?;
+        check_finite(path, "MEANSPEC", "values", &self.meanspec)?;
+        self.fibermap.as_ref().map_or(Ok(()), |f| check_rows(path, "FIBERMAP", f.len(), self.fiberflat.nrows()))
     }
 
     /// Camera of the header.

@@ -1,6 +1,9 @@
 //! `frame-` and `cframe-CAMERA-EXPID.fits`: extracted spectra of one camera.
 
-use crate::{Fibermap, Header, Result, Table};
+use crate::checks::{check_rows, owned, tidy, tidy_resolution};
+use crate::fits::{FitsReader, FitsWriter};
+use crate::planes::{self, Borrowed, Names};
+use crate::{Fibermap, Header, Result, Table, units};
 use ndarray::{Array2, Array3};
 use std::path::Path;
 
@@ -29,15 +32,54 @@ pub struct Frame {
 
 impl Frame {
     /// Reads and validates a file.
+    ///
+    /// Today's layout and that of 2016: wavelengths of any float type, and without FIBERMAP the fibres are
+    /// numbered from FIBERMIN (or from the camera's first).
     pub fn read(path: &Path) -> Result<Self> {
-        let _ = path;
-        todo!()
+        let mut fits = FitsReader::open(path)?;
+        let names = Names::of(&planes::or_primary(&fits, "FLUX"));
+        let header = fits.header(&names.value)?;
+        let p = planes::read(&mut fits, &names)?;
+        let resolution = fits.cube("RESOLUTION")?;
+        let resolution = owned(tidy_resolution(path, "RESOLUTION", &resolution, &p.ivar)?).unwrap_or(resolution);
+        let chi2pix = planes::read_optional(&mut fits, "CHI2PIX", &p.ivar)?;
+        let fibermap = read_fibermap(&mut fits, &header, p.values.nrows())?;
+        let scores = if fits.has("SCORES") { Some(fits.table("SCORES")?) } else { None };
+        let header = planes::with_unit(&header, units::of_spectrum(header.str("BUNIT")));
+        Ok(Self {
+            header,
+            wave: p.wave,
+            flux: p.values,
+            ivar: p.ivar,
+            mask: p.mask,
+            resolution,
+            chi2pix,
+            fibermap,
+            scores,
+        })
     }
 
     /// Writes a file atomically.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let _ = path;
-        todo!()
+        let names = Names::of("FLUX");
+        let p =
+            Borrowed { path, names: &names, wave: &self.wave, values: &self.flux, ivar: &self.ivar, mask: &self.mask };
+        check_rows(path, "FIBERMAP", self.fibermap.len(), self.nspec())?;
+        let resolution = tidy_resolution(path, "RESOLUTION", &self.resolution, &self.ivar)?;
+        let unit = units::of_spectrum(self.header.str("BUNIT"));
+        let ivar_unit = if unit == units::FLUX { units::FLUX_IVAR } else { "" };
+        let mut fits = FitsWriter::create(path)?;
+        p.write(&mut fits, &planes::with_unit(&self.header, unit), ivar_unit)?;
+        p.write_wave(&mut fits)?;
+        fits.image("RESOLUTION", resolution.view(), &Header::new())?;
+        self.fibermap.write_to(&mut fits, "FIBERMAP")?;
+        if let Some(chi2) = &self.chi2pix {
+            fits.image("CHI2PIX", tidy(path, "CHI2PIX", chi2, &self.ivar)?.view(), &Header::new())?;
+        }
+        if let Some(scores) = &self.scores {
+            fits.table("SCORES", scores, &Header::new())?;
+        }
+        fits.finish()
     }
 
     /// Camera of the header.
@@ -59,4 +101,16 @@ impl Frame {
     pub fn resolution_of(&self, i: usize) -> numerics::Resolution {
         numerics::Resolution::from_dia(self.resolution.index_axis(ndarray::Axis(0), i))
     }
+}
+
+/// The FIBERMAP of a frame; where a 2016 file has none, the numbers of its fibres.
+fn read_fibermap(fits: &mut FitsReader, header: &Header, nspec: usize) -> Result<Fibermap> {
+    if !fits.has("FIBERMAP") {
+        let camera: Option<crate::Camera> = header.str("CAMERA").and_then(|c| c.trim().parse().ok());
+        let first = header.int("FIBERMIN").unwrap_or_else(|| camera.map_or(0, |c| 500 * i64::from(c.spectrograph)));
+        return Ok(Fibermap::numbered(first as i32, nspec));
+    }
+    let fibermap = Fibermap::read_from(fits, "FIBERMAP")?;
+    check_rows(fits.path(), "FIBERMAP", fibermap.len(), nspec)?;
+    Ok(fibermap)
 }

@@ -4,9 +4,11 @@
 //! NaNs and identity, and `write(path)`, which is atomic: a complete file under its final name or the old
 //! one. Only [`fits`] touches cfitsio.
 
+mod checks;
 pub mod error;
 pub mod fiberflat;
 pub mod fibermap;
+mod fibermap2016;
 pub mod fits;
 pub mod fluxcalib;
 pub mod frame;
@@ -14,6 +16,7 @@ pub mod header;
 pub mod ids;
 pub mod image;
 pub mod mask;
+mod planes;
 pub mod psf;
 pub mod psfboot;
 pub mod raw;
@@ -21,8 +24,10 @@ pub mod sky;
 pub mod spectra;
 pub mod stdstars;
 pub mod table;
+pub mod units;
 pub mod zbest;
 
+pub use checks::{SAME_WAVELENGTH, check_camera, check_same_wavelengths};
 pub use error::{Error, Result};
 pub use fiberflat::Fiberflat;
 pub use fibermap::Fibermap;

@@ -1,6 +1,9 @@
 //! `sky-CAMERA-EXPID.fits`: the sky that each fibre of a flat-fielded frame sees.
 
-use crate::{Header, Result};
+use crate::checks::{check_ivar, tidy};
+use crate::fits::{FitsReader, FitsWriter};
+use crate::planes::{self, Borrowed, Names};
+use crate::{Header, Result, units};
 use ndarray::Array2;
 use std::path::Path;
 
@@ -26,14 +29,30 @@ pub struct Sky {
 impl Sky {
     /// Reads and validates a file.
     pub fn read(path: &Path) -> Result<Self> {
-        let _ = path;
-        todo!()
+        let mut fits = FitsReader::open(path)?;
+        let names = Names::of(&planes::or_primary(&fits, "SKY"));
+        let header = fits.header(&names.value)?;
+        let p = planes::read(&mut fits, &names)?;
+        let stat_ivar = planes::read_optional(&mut fits, "STATIVAR", &p.ivar)?;
+        let throughput_correction = planes::read_optional(&mut fits, "THRPUTCORR", &p.ivar)?;
+        stat_ivar.as_ref().map_or(Ok(()), |w| check_ivar(path, "STATIVAR", w))?;
+        Ok(Self { header, wave: p.wave, sky: p.values, ivar: p.ivar, mask: p.mask, stat_ivar, throughput_correction })
     }
 
     /// Writes a file atomically.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let _ = path;
-        todo!()
+        let names = Names::of("SKY");
+        let p =
+            Borrowed { path, names: &names, wave: &self.wave, values: &self.sky, ivar: &self.ivar, mask: &self.mask };
+        let mut fits = FitsWriter::create(path)?;
+        p.write(&mut fits, &planes::with_unit(&self.header, units::ELECTRON_PER_ANGSTROM), "")?;
+        p.write_wave(&mut fits)?;
+        for (name, plane) in [("STATIVAR", &self.stat_ivar), ("THRPUTCORR", &self.throughput_correction)] {
+            if let Some(plane) = plane {
+                fits.image(name, tidy(path, name, plane, &self.ivar)?.view(), &Header::new())?;
+            }
+        }
+        fits.finish()
     }
 
     /// Camera of the header.

@@ -1,6 +1,9 @@
 //! Grouped spectra: `brick-NAME.fits`, and DESI's `spectra-` and `coadd-` files of any release.
 
-use crate::{Band, Fibermap, Header, Result, Table};
+use crate::checks::{check_rows, owned, tidy_resolution};
+use crate::fits::{FitsReader, FitsWriter};
+use crate::planes::{self, Borrowed, Names};
+use crate::{Band, Error, Fibermap, Header, Result, Table, units};
 use ndarray::{Array2, Array3};
 use std::{collections::BTreeMap, path::Path};
 
@@ -37,14 +40,78 @@ pub struct BandSpectra {
 
 impl Spectra {
     /// Reads and validates a file.
+    ///
+    /// A brick file of 2016 holds one band, keyword CHANNEL, and no mask.
     pub fn read(path: &Path) -> Result<Self> {
-        let _ = path;
-        todo!()
+        let mut fits = FitsReader::open(path)?;
+        let header = fits.header("0")?;
+        let fibermap = Fibermap::read_from(&mut fits, "FIBERMAP")?;
+        let exp_fibermap = Fibermap::read_optional(&mut fits, "EXP_FIBERMAP")?;
+        let scores = if fits.has("SCORES") { Some(fits.table("SCORES")?) } else { None };
+        let mut bands = BTreeMap::new();
+        for (band, names, resolution) in bands_of(&fits, &header)? {
+            let band_spectra = BandSpectra::read(&mut fits, &names, &resolution)?;
+            check_rows(path, &names.value, band_spectra.flux.nrows(), fibermap.len())?;
+            bands.insert(band, band_spectra);
+        }
+        Ok(Self { header, fibermap, exp_fibermap, bands, scores })
     }
 
     /// Writes a file atomically.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let _ = path;
-        todo!()
+        let mut fits = FitsWriter::create(path)?;
+        fits.empty_primary(&self.header)?;
+        self.fibermap.write_to(&mut fits, "FIBERMAP")?;
+        if let Some(exposures) = &self.exp_fibermap {
+            exposures.write_to(&mut fits, "EXP_FIBERMAP")?;
+        }
+        for (band, spectra) in &self.bands {
+            let names = Names::of_band(band.letter());
+            check_rows(path, &names.value, spectra.flux.nrows(), self.fibermap.len())?;
+            spectra.write(&mut fits, path, &names, &resolution_of(*band))?;
+        }
+        if let Some(scores) = &self.scores {
+            fits.table("SCORES", scores, &Header::new())?;
+        }
+        fits.finish()
     }
+}
+
+impl BandSpectra {
+    fn read(fits: &mut FitsReader, names: &Names, resolution: &str) -> Result<Self> {
+        let p = planes::read(fits, names)?;
+        let r = if fits.has(resolution) {
+            fits.cube(resolution)?
+        } else {
+            Array3::ones((p.values.nrows(), 1, p.wave.len()))
+        };
+        let r = owned(tidy_resolution(fits.path(), resolution, &r, &p.ivar)?).unwrap_or(r);
+        Ok(Self { wave: p.wave, flux: p.values, ivar: p.ivar, mask: p.mask, resolution: r })
+    }
+
+    fn write(&self, fits: &mut FitsWriter, path: &Path, names: &Names, resolution: &str) -> Result<()> {
+        let p = Borrowed { path, names, wave: &self.wave, values: &self.flux, ivar: &self.ivar, mask: &self.mask };
+        let r = tidy_resolution(path, resolution, &self.resolution, &self.ivar)?;
+        p.write_wave(fits)?;
+        p.write(fits, &planes::unit(units::FLUX), units::FLUX_IVAR)?;
+        fits.image(resolution, r.view(), &Header::new())
+    }
+}
+
+fn resolution_of(band: Band) -> String {
+    format!("{}_RESOLUTION", band.letter().to_ascii_uppercase())
+}
+
+/// The bands that a file holds, with the names of their HDUs.
+fn bands_of(fits: &FitsReader, header: &Header) -> Result<Vec<(Band, Names, String)>> {
+    if let Some(band) = header.str("CHANNEL").and_then(|c| c.trim().parse().ok()) {
+        return Ok(vec![(band, Names::of(&planes::or_primary(fits, "FLUX")), "RESOLUTION".to_string())]);
+    }
+    let all = Band::ALL.map(|band| (band, Names::of_band(band.letter()), resolution_of(band)));
+    let found: Vec<_> = all.into_iter().filter(|(_, names, _)| fits.has(&names.value)).collect();
+    if found.is_empty() {
+        let hdu = "B_FLUX, R_FLUX or Z_FLUX".to_string();
+        return Err(Error::MissingHdu { path: fits.path().to_path_buf(), hdu, found: fits.names().join(", ") });
+    }
+    Ok(found)
 }

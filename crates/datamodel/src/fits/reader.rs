@@ -115,12 +115,13 @@ impl FitsReader {
         let index = self.index(hdu)?;
         self.file.hdu = self.names[index].clone();
         self.file.move_to(index)?;
-        if !std::mem::replace(&mut self.verified[index], true) {
-            if let Some(keyword) = self.file.damage()? {
-                return Err(Error::Checksum { path: self.path.clone(), hdu: hdu.to_string(), keyword });
-            }
+        if std::mem::replace(&mut self.verified[index], true) {
+            return Ok(());
         }
-        Ok(())
+        match self.file.damage()? {
+            None => Ok(()),
+            Some(keyword) => Err(Error::Checksum { path: self.path.clone(), hdu: hdu.to_string(), keyword }),
+        }
     }
 
     /// Makes an HDU current and gives the shape of its image, which must have data.
@@ -169,9 +170,14 @@ impl FitsReader {
         self.shaped(hdu, shape, data)
     }
 
-    /// The same as i32.
-    pub fn image_i32(&mut self, hdu: &str) -> Result<ArrayD<i32>> {
-        self.pixels(hdu, None)
+    /// A 2-dimensional image of integers; one of numbers is an error.
+    pub fn counts(&mut self, hdu: &str) -> Result<Array2<i32>> {
+        self.enter_image(hdu)?;
+        if self.file.image_type()? < 0 {
+            return Err(self.invalid(hdu, "type", "integers", "floating-point numbers"));
+        }
+        let image = self.pixels(hdu, None)?;
+        self.dimensions(hdu, image)
     }
 
     fn dimensions<T, D: Dimension>(&self, hdu: &str, image: ArrayD<T>) -> Result<Array<T, D>> {
@@ -189,6 +195,12 @@ impl FitsReader {
     /// A 2-dimensional f32 image `[slow, fast]`; an error names another dimension.
     pub fn plane(&mut self, hdu: &str) -> Result<Array2<f32>> {
         let image = self.image_f32(hdu)?;
+        self.dimensions(hdu, image)
+    }
+
+    /// The same as f64.
+    pub fn plane_f64(&mut self, hdu: &str) -> Result<Array2<f64>> {
+        let image = self.image_f64(hdu)?;
         self.dimensions(hdu, image)
     }
 
