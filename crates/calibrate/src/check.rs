@@ -1,38 +1,16 @@
-//! Whether two products belong together: same camera, same wavelengths, same fibres.
+//! Whether two products belong together: same camera, same fibres, same wavelengths.
 
-use datamodel::{Camera, Fiberflat, FluxCalib, Frame, Sky};
+use datamodel::{Camera, Error, Fiberflat, FluxCalib, Frame, Result, Sky};
+use std::{fmt::Display, path::Path};
 
-/// Why a product cannot be applied to a frame.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum Mismatch {
-    /// They come from different cameras.
-    #[error("keyword CAMERA: expected {expected}, found {found}")]
-    Camera {
-        /// Camera of the frame.
-        expected: Camera,
-        /// Camera of the product.
-        found: Camera,
-    },
-    /// The numbers of spectra or their fibres differ.
-    #[error("fibres: expected {expected}, found {found}")]
-    Fibers {
-        /// Those of the frame.
-        expected: String,
-        /// Those of the product.
-        found: String,
-    },
-    /// The wavelength grids differ.
-    #[error("HDU WAVELENGTH: expected {expected}, found {found}")]
-    Wavelength {
-        /// Grid of the frame.
-        expected: String,
-        /// Grid of the product.
-        found: String,
-    },
-}
+/// Largest difference in Angstrom of wavelengths that are the same: 2016 files hold them as f4, whose spacing
+/// at 9800 Angstrom is 0.001.
+const SAME_WAVELENGTH: f64 = 2e-3;
 
 /// A product with one row a fibre on one wavelength grid.
 pub trait Product {
+    /// Name of its main HDU.
+    const HDU: &'static str;
     /// Its camera, where the header says.
     fn camera(&self) -> Option<Camera>;
     /// Vacuum Angstrom.
@@ -40,12 +18,15 @@ pub trait Product {
     /// Number of rows.
     fn nspec(&self) -> usize;
     /// FIBER of each row, where it has a fibermap.
-    fn fibers(&self) -> Option<Vec<i32>>;
+    fn fibers(&self) -> Option<Vec<i32>> {
+        None
+    }
 }
 
 macro_rules! product {
-    ($type:ty, $array:ident, $this:ident => $fibers:expr) => {
+    ($type:ty, $hdu:literal, $array:ident $(, $this:ident => $fibers:expr)?) => {
         impl Product for $type {
+            const HDU: &'static str = $hdu;
             fn camera(&self) -> Option<Camera> {
                 <$type>::camera(self)
             }
@@ -55,51 +36,89 @@ macro_rules! product {
             fn nspec(&self) -> usize {
                 self.$array.nrows()
             }
-            fn fibers(&self) -> Option<Vec<i32>> {
+            $(fn fibers(&self) -> Option<Vec<i32>> {
                 let $this = self;
                 $fibers
-            }
+            })?
         }
     };
 }
-product!(Frame, flux, this => Some(this.fibermap.fibers()));
-product!(Fiberflat, fiberflat, this => this.fibermap.as_ref().map(|m| m.fibers()));
-product!(Sky, sky, this => { let _ = this; None });
-product!(FluxCalib, calib, this => { let _ = this; None });
+product!(Frame, "FLUX", flux, this => Some(this.fibermap.fibers()));
+product!(Fiberflat, "FIBERFLAT", fiberflat, this => this.fibermap.as_ref().map(|m| m.fibers()));
+product!(Sky, "SKY", sky);
+product!(FluxCalib, "FLUXCALIB", calib);
 
-/// That `product` can be applied to `frame`: same camera and fibres, and wavelengths equal within the f4
-/// rounding of stored grids (1e-5 relative would be 0.05 Angstrom; a hundredth of a bin is asked for).
+/// Checks that a product can be applied to a frame: same camera, same fibres, same wavelengths. The paths are
+/// for the message only.
 ///
 /// # Errors
-/// The first [`Mismatch`] found.
-pub fn check(frame: &Frame, product: &impl Product) -> Result<(), Mismatch> {
+/// [`Error::Invalid`] for the product's file, naming both files and saying how they differ.
+pub fn check<P: Product>(frame: (&Path, &Frame), product: (&Path, &P)) -> Result<()> {
+    let ((frame_path, frame), (path, product)) = (frame, product);
+    let error = |hdu: &str, item: &str, expected: String, found: String| Error::Invalid {
+        path: path.to_path_buf(),
+        hdu: hdu.to_string(),
+        item: item.to_string(),
+        expected: format!("{expected} as in {}", frame_path.display()),
+        found,
+    };
     if let (Some(expected), Some(found)) = (frame.camera(), product.camera())
         && expected != found
     {
-        return Err(Mismatch::Camera { expected, found });
+        return Err(error(P::HDU, "keyword CAMERA", expected.to_string(), found.to_string()));
     }
     if frame.nspec() != product.nspec() {
-        let spectra = |n: usize| format!("{n} spectra");
-        return Err(Mismatch::Fibers { expected: spectra(frame.nspec()), found: spectra(product.nspec()) });
+        return Err(error(P::HDU, "rows", frame.nspec().to_string(), product.nspec().to_string()));
     }
-    if let Some(found) = product.fibers().filter(|f| f.len() == frame.nspec()) {
-        let expected = frame.fibermap.fibers();
-        if let Some(row) = (0..found.len().min(expected.len())).find(|&i| found[i] != expected[i]) {
-            let fiber = |f: i32| format!("FIBER {f} in row {row}");
-            return Err(Mismatch::Fibers { expected: fiber(expected[row]), found: fiber(found[row]) });
-        }
+    let expected = frame.fibermap.fibers();
+    let found = product.fibers().unwrap_or_default();
+    if let Some(row) = expected.iter().zip(&found).position(|(a, b)| a != b) {
+        let fiber = |f: i32| in_row(f, row);
+        return Err(error("FIBERMAP", "column FIBER", fiber(expected[row]), fiber(found[row])));
     }
-    let step = frame.wave.windows(2).map(|p| p[1] - p[0]).fold(f64::INFINITY, f64::min);
-    let same = |(a, b): (&f64, &f64)| (a - b).abs() <= 0.01 * step;
-    if frame.wave.len() != product.wave().len() || !frame.wave.iter().zip(product.wave()).all(same) {
-        return Err(Mismatch::Wavelength { expected: grid(&frame.wave), found: grid(product.wave()) });
+    let (a, b) = (&frame.wave, product.wave());
+    if a.len() != b.len() || a.iter().zip(b).any(|(x, y)| (x - y).abs() > SAME_WAVELENGTH) {
+        return Err(error("WAVELENGTH", "grid", grid(a), grid(b)));
     }
     Ok(())
 }
 
+fn in_row(fiber: impl Display, row: usize) -> String {
+    format!("{fiber} in row {row}")
+}
+
 fn grid(wave: &[f64]) -> String {
-    match (wave.first(), wave.last()) {
-        (Some(a), Some(b)) => format!("{} bins from {a:.2} to {b:.2} Angstrom", wave.len()),
-        _ => "no bins".to_string(),
+    match wave {
+        [a, .., b] => format!("{} bins from {a:.3} to {b:.3} Angstrom", wave.len()),
+        _ => format!("{} bins", wave.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Instrument, frame_of};
+
+    #[test]
+    fn the_wrong_camera_grid_or_fibre_is_named_with_both_files() {
+        let instrument = Instrument::new(2, 20, 5);
+        let frame = frame_of(&instrument, &[vec![1.0; 20], vec![1.0; 20]], 1.0, 1);
+        let (a, b) = (Path::new("frame.fits"), Path::new("flat.fits"));
+        let mut flat = instrument.unit_flat();
+        assert!(check((a, &frame), (b, &flat)).is_ok());
+        flat.wave[19] += 0.01;
+        let text = check((a, &frame), (b, &flat)).unwrap_err().to_string();
+        assert_eq!(
+            text,
+            "flat.fits[WAVELENGTH]: grid: expected 20 bins from 4000.000 to 4015.200 Angstrom as in frame.fits, \
+             found 20 bins from 4000.000 to 4015.210 Angstrom"
+        );
+        flat = instrument.unit_flat();
+        flat.header.set("CAMERA", "r0", "");
+        let text = check((a, &frame), (b, &flat)).unwrap_err().to_string();
+        assert_eq!(text, "flat.fits[FIBERFLAT]: keyword CAMERA: expected b0 as in frame.fits, found r0");
+        flat = instrument.unit_flat();
+        flat.fibermap = Some(frame.fibermap.select(&[1, 0]));
+        assert!(check((a, &frame), (b, &flat)).unwrap_err().to_string().contains("FIBER: expected 0 in row 0"));
     }
 }

@@ -9,6 +9,6 @@ mod select;
 pub mod testing;
 
 pub use apply::{divide_by_calibration, divide_by_fiberflat, subtract_sky};
-pub use check::{Mismatch, Product, check};
+pub use check::{Product, check};
 pub use common_spectrum::{CommonSpectrum, NormalEquations, interpolate_unsolved};
 pub use select::{fiberflat_rows, frame_rows, sky_rows};

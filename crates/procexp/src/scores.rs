@@ -1,0 +1,75 @@
+//! SCORES: a few numbers a spectrum for a quick look, measured at each stage of the calibration in a fixed
+//! wavelength range of each arm.
+
+use datamodel::{Band, ColumnData, Frame, Table};
+use numerics::robust;
+use rayon::prelude::*;
+
+/// Where the frame stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Divided by the fibre flat.
+    Flatfielded,
+    /// The sky is subtracted.
+    SkySubtracted,
+    /// In 1e-17 erg/s/cm2/Angstrom.
+    Calibrated,
+}
+
+impl Stage {
+    /// Name of the stage, and whether it holds calibrated flux rather than counts, as DESI's columns have it.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Flatfielded => ("FFLAT", "COUNT"),
+            Self::SkySubtracted => ("SKYSUB", "COUNT"),
+            Self::Calibrated => ("CALIB", "FLUX"),
+        }
+    }
+}
+
+/// Wavelengths in Angstrom over which an arm is scored: those that DESI uses, where it is efficient.
+fn range(band: Band) -> (f64, f64) {
+    match band {
+        Band::B => (4000.0, 5800.0),
+        Band::R => (5800.0, 7600.0),
+        Band::Z => (7600.0, 9800.0),
+    }
+}
+
+/// Adds to SCORES the integral over the range, the median per Angstrom, and the median S/N per
+/// square-root Angstrom: columns `INTEG_stage_X_band` (`SUM` for counts), `MEDIAN_stage_X_band`,
+/// `MEDIAN_stage_SNR_band`. A frame without a known camera or without bins in the range stays as it is.
+pub fn append(frame: &mut Frame, stage: Stage) {
+    let Some(band) = frame.camera().map(|c| c.band) else { return };
+    let (from, to) = range(band);
+    let bins = frame.wave.partition_point(|w| *w < from)..frame.wave.partition_point(|w| *w < to);
+    if bins.len() < 2 {
+        return;
+    }
+    let step = (frame.wave[bins.end - 1] - frame.wave[bins.start]) / (bins.len() - 1) as f64;
+    let rows: Vec<[f32; 3]> =
+        (0..frame.nspec()).into_par_iter().map(|i| measure(frame, i, bins.clone(), step)).collect();
+    let column = |k: usize| ColumnData::F32(rows.iter().map(|r| r[k]).collect());
+    let (name, quantity) = stage.names();
+    let (total, letter) = (if quantity == "FLUX" { "INTEG" } else { "SUM" }, band.letter().to_ascii_uppercase());
+    let targetids = frame.fibermap.targetids();
+    let scores = frame.scores.get_or_insert_with(Table::new);
+    if scores.column("TARGETID").is_none() {
+        scores.set("TARGETID", "", ColumnData::I64(targetids));
+    }
+    scores
+        .set(&format!("{total}_{name}_{quantity}_{letter}"), "", column(0))
+        .set(&format!("MEDIAN_{name}_{quantity}_{letter}"), "", column(1))
+        .set(&format!("MEDIAN_{name}_SNR_{letter}"), "", column(2));
+}
+
+/// Integral, median and median S/N of spectrum `i`; masked bins count in none.
+fn measure(frame: &Frame, i: usize, bins: std::ops::Range<usize>, step: f64) -> [f32; 3] {
+    let good = |j: &usize| frame.mask[(i, *j)] == 0 && frame.ivar[(i, *j)] > 0.0;
+    let flux: Vec<f64> = bins.clone().filter(good).map(|j| f64::from(frame.flux[(i, j)])).collect();
+    let snr = |j: usize| f64::from(frame.flux[(i, j)]) * f64::from(frame.ivar[(i, j)]).sqrt() / step.sqrt();
+    let mut snr: Vec<f64> = bins.filter(good).map(snr).collect();
+    let integral = flux.iter().sum::<f64>() * step;
+    let median = |v: &mut [f64]| robust::median_in_place(v).unwrap_or(0.0) as f32;
+    [integral as f32, median(&mut flux.clone()), median(&mut snr)]
+}
