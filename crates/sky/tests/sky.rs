@@ -1,0 +1,167 @@
+//! The sky against a simulated truth, on good and on hostile data.
+
+use calibrate::testing::{Instrument, fibermap_of, frame_of};
+use datamodel::{Frame, mask::spec};
+use numerics::Resolution;
+use sky::{Error, Params, run};
+
+const NWAVE: usize = 900;
+
+/// electron/Angstrom before the resolution: a continuum with lines up to 250 times as bright.
+fn truth() -> Vec<f64> {
+    (0..NWAVE).map(|j| 100.0 + if j % 31 == 7 { 400.0 * (1 + j / 31 * 7 % 60) as f64 } else { 0.0 }).collect()
+}
+
+/// `nsky` sky fibres first, then targets of growing brightness. `change` alters what fibre `f` sees.
+fn scene(nsky: usize, ntarget: usize, seed: u64, change: impl Fn(usize, Vec<f64>) -> Vec<f64>) -> (Instrument, Frame) {
+    let instrument = Instrument::new(nsky + ntarget, NWAVE, 11);
+    let spectra: Vec<Vec<f64>> = (0..nsky + ntarget)
+        .map(|f| {
+            let object = if f < nsky { 0.0 } else { 20.0 * (f - nsky) as f64 };
+            change(f, truth()).into_iter().map(|s| s + object).collect()
+        })
+        .collect();
+    let mut frame = frame_of(&instrument, &spectra, 8.0, seed);
+    let kinds: Vec<&str> = (0..nsky + ntarget).map(|f| if f < nsky { "SKY" } else { "TGT" }).collect();
+    frame.fibermap = fibermap_of(&kinds);
+    (instrument, frame)
+}
+
+/// Mean and rms of values.
+fn moments(values: &[f64]) -> (f64, f64) {
+    let n = values.len() as f64;
+    (values.iter().sum::<f64>() / n, (values.iter().map(|v| v * v).sum::<f64>() / n).sqrt())
+}
+
+/// Pulls of the sky-subtracted data of the given fibres, with their own errors and the model's.
+fn residual_pulls(frame: &Frame, model: &datamodel::Sky, rows: std::ops::Range<usize>) -> Vec<f64> {
+    let mut subtracted = frame.clone();
+    calibrate::subtract_sky(&mut subtracted, model);
+    rows.flat_map(|f| (6..NWAVE - 6).map(move |j| (f, j)))
+        .filter(|&at| subtracted.ivar[at] > 0.0)
+        .map(|at| f64::from(subtracted.flux[at]) * f64::from(subtracted.ivar[at]).sqrt())
+        .collect()
+}
+
+#[test]
+fn the_model_is_the_truth_within_its_errors() {
+    let (instrument, frame) = scene(20, 20, 1, |_, s| s);
+    let model = run(&frame, &Params::default()).unwrap();
+    let mut pulls = vec![];
+    for f in 0..40 {
+        let expected = instrument.resolution_of(f).apply(&truth());
+        pulls.extend(
+            (6..NWAVE - 6).map(|j| (f64::from(model.sky[(f, j)]) - expected[j]) * f64::from(model.ivar[(f, j)]).sqrt()),
+        );
+    }
+    let (mean, rms) = moments(&pulls);
+    // all fibres share the errors of about NWAVE / 3 independent numbers
+    let n = NWAVE as f64 / 3.0;
+    assert!(mean.abs() < 4.0 / n.sqrt(), "mean pull {mean}");
+    assert!(rms > 1.0 - 4.0 / (2.0 * n).sqrt() && rms < 1.0 + 4.0 / (2.0 * n).sqrt(), "rms {rms}");
+    let (_, rms) = moments(&residual_pulls(&frame, &model, 0..20));
+    // the sky fibres are part of the model: (1 - 1/20) / (1 + 1/20)
+    assert!((rms - (0.95f64 / 1.05).sqrt()).abs() < 0.03, "residual pulls {rms}");
+}
+
+#[test]
+fn shifts_and_throughputs_are_adjusted_on_the_lines() {
+    let tweak = |f: usize, s: Vec<f64>| {
+        let phase = f as f64 * 2.4;
+        let (scale, shift) = (1.0 + 0.03 * phase.sin(), 0.12 * phase.cos());
+        // a shift of the deconvolved spectrum by a fraction of a bin
+        (0..s.len())
+            .map(|j| {
+                scale
+                    * (s[j] * (1.0 - shift.abs())
+                        + shift.abs() * s[if shift > 0.0 { j.saturating_sub(1) } else { (j + 1).min(s.len() - 1) }])
+            })
+            .collect()
+    };
+    let (_, frame) = scene(20, 20, 2, tweak);
+    let adjusted = run(&frame, &Params::default()).unwrap();
+    let plain = run(&frame, &Params { adjust: false, ..Params::default() }).unwrap();
+    let stat = |model: &datamodel::Sky| {
+        // residuals in units of the data's own error, in the bins of the lines, in target fibres too
+        let mut pulls = vec![];
+        for f in 0..20 {
+            for j in (7..NWAVE - 6).filter(|j| j % 31 == 7) {
+                pulls.push(f64::from(frame.flux[(f, j)] - model.sky[(f, j)]) * f64::from(frame.ivar[(f, j)]).sqrt());
+            }
+        }
+        moments(&pulls).1
+    };
+    let (with, without) = (stat(&adjusted), stat(&plain));
+    assert!(without > 1.5, "the tweak must matter: {without}");
+    assert!(with < 1.12, "adjusted {with}, plain {without}");
+    let (_, rms) = moments(&residual_pulls(&frame, &adjusted, 0..20));
+    assert!((0.93..1.05).contains(&rms), "{rms}");
+}
+
+#[test]
+fn outliers_do_not_reach_the_sky() {
+    let (instrument, mut frame) =
+        scene(12, 4, 3, |f, s| if f == 5 { s.iter().map(|s| s + 300.0).collect() } else { s });
+    // cosmic rays, one on a line; bad bins; a fibre half masked; a masked value that is no number
+    frame.flux[(2, 7 + 31 * 8)] += 9000.0;
+    frame.flux[(3, 400)] += 5000.0;
+    for j in 0..NWAVE / 2 {
+        frame.mask[(4, j)] = spec::ALLBADPIX;
+        frame.flux[(4, j)] = 1e6;
+    }
+    for f in 0..16 {
+        frame.ivar[(f, 600)] = 0.0;
+        frame.flux[(f, 600)] = 0.0;
+    }
+    let model = run(&frame, &Params::default()).unwrap();
+    let expected = instrument.resolution_of(1).apply(&truth());
+    let mut pulls = vec![];
+    for j in 6..NWAVE - 6 {
+        assert!(model.sky[(1, j)].is_finite() && model.ivar[(1, j)] >= 0.0);
+        if model.ivar[(1, j)] > 0.0 {
+            pulls.push((f64::from(model.sky[(1, j)]) - expected[j]) * f64::from(model.ivar[(1, j)]).sqrt());
+        }
+    }
+    let (mean, rms) = moments(&pulls);
+    assert!(mean.abs() < 0.3 && rms < 1.3, "{mean} {rms}");
+    assert_eq!(model.header.int("NSKYFIB"), Some(11));
+}
+
+#[test]
+fn two_sky_fibres_are_enough_and_none_is_an_error() {
+    let (_, frame) = scene(2, 10, 4, |_, s| s);
+    let model = run(&frame, &Params::default()).unwrap();
+    let (_, rms) = moments(&residual_pulls(&frame, &model, 0..2));
+    assert!(rms < 1.05, "{rms}");
+    let mut none = frame.clone();
+    none.fibermap = fibermap_of(&["TGT"; 12]);
+    assert!(matches!(run(&none, &Params::default()), Err(Error::NoSkyFiber { labelled: 0, total: 12 })));
+    none = frame;
+    none.ivar.fill(0.0);
+    assert!(matches!(run(&none, &Params::default()), Err(Error::NoSkyFiber { labelled: 2, total: 12 })));
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let (_, frame) = scene(20, 5, 5, |f, s| s.iter().map(|s| s * (1.0 + 0.01 * (f as f64).sin())).collect());
+    let with = |n: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
+        pool.install(|| run(&frame, &Params::default()).unwrap())
+    };
+    assert_eq!(with(1), with(3));
+}
+
+/// A different resolution in each fibre is what makes the deconvolution necessary: the plain mean of the
+/// fibres is wrong by many sigmas where the model is right.
+#[test]
+fn the_plain_mean_would_fail_where_the_model_holds() {
+    let (instrument, frame) = scene(20, 1, 6, |_, s| s);
+    let model = run(&frame, &Params::default()).unwrap();
+    let widest: Resolution = instrument.resolution_of(19);
+    let expected = widest.apply(&truth());
+    let peak = (0..NWAVE).max_by(|&a, &b| expected[a].total_cmp(&expected[b])).unwrap();
+    let mean: f64 = (0..20).map(|f| f64::from(frame.flux[(f, peak)])).sum::<f64>() / 20.0;
+    let sigma = 1.0 / f64::from(model.ivar[(19, peak)]).sqrt();
+    assert!((mean - expected[peak]).abs() > 10.0 * sigma);
+    assert!((f64::from(model.sky[(19, peak)]) - expected[peak]).abs() < 4.0 * sigma);
+}
