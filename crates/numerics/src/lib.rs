@@ -3,16 +3,20 @@
 //!
 //! Everything is `f64`, runs on one thread and gives the same bits on every host: no BLAS is called.
 
+pub mod band_completion;
 pub mod banded;
 pub mod hermite;
 pub mod interp;
 pub mod legendre;
+pub mod rational_sqrt;
 pub mod resample;
 pub mod resolution;
 pub mod robust;
+pub mod shot_noise;
 pub mod spline;
 
 pub use banded::{BandedCholesky, SymmetricBand};
+pub use rational_sqrt::RationalSqrt;
 pub use resolution::Resolution;
 
 /// What can go wrong in the numerical kernels.

@@ -1,0 +1,165 @@
+//! The normal equations `Aᵀ W A f = Aᵀ W p` of a bundle. A spot shares pixels only with spots of its own and
+//! of neighbouring fibres at nearby wavelengths, so they are kept as short rows around each pair of fibres.
+
+use crate::{
+    pixels::Pixels,
+    projection::{Column, Projection},
+};
+use numerics::SymmetricBand;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Normal equations of a bundle's fibres.
+#[derive(Debug, Clone)]
+pub struct Normal {
+    /// Number of fibres.
+    pub nfiber: usize,
+    /// Number of bins.
+    pub nwave: usize,
+    /// Fibres to the right that a spot may overlap, itself included.
+    reach: usize,
+    /// Bins to either side that a spot may overlap.
+    pub half: usize,
+    /// `[nfiber, nwave, reach, 2 half + 1]`: entry `(f, i, d, k)` couples `(f, i)` to `(f + d, i + k - half)`.
+    blocks: Vec<f64>,
+    /// `Aᵀ W p`, `[nfiber, nwave]`, electron^-1.
+    pub rhs: Vec<f64>,
+    /// `Σ_p W_p A_pj`, `[nfiber, nwave]`, electron^-2.
+    pub fluxweight: Vec<f64>,
+    /// Light of a spot that falls on pixels with a weight, 0 to 1, `[nfiber, nwave]`.
+    pub covered: Vec<f64>,
+}
+
+impl Normal {
+    /// Sums over the pixels.
+    pub fn new(a: &Projection, pixels: &Pixels) -> Self {
+        let (nfiber, nwave) = (a.nfiber, a.nwave);
+        let reach = reach(a);
+        let half = half_width(a, reach);
+        let row = reach * (2 * half + 1);
+        let mut blocks = vec![0.0; nfiber * nwave * row];
+        let mut sums = vec![[0.0; 3]; nfiber * nwave];
+        blocks.par_chunks_mut(nwave * row).zip(sums.par_chunks_mut(nwave)).enumerate().for_each(
+            |(f, (blocks, sums))| {
+                let mut weighted = vec![0.0; a.size.0 * a.size.1];
+                for (i, (block, sum)) in blocks.chunks_exact_mut(row).zip(sums).enumerate() {
+                    if let Some(column) = a.column(f, i) {
+                        *sum = weigh(a, pixels, column, &mut weighted);
+                        couple(a, (f, i), Column { values: &weighted, ..column }, half, block);
+                    }
+                }
+            },
+        );
+        let pick = |k: usize| sums.iter().map(|s| s[k]).collect();
+        Self { nfiber, nwave, reach, half, blocks, rhs: pick(0), fluxweight: pick(1), covered: pick(2) }
+    }
+
+    /// `a_{f,i}ᵀ W a_{g,j}` for `g >= f`, 0 beyond what is stored.
+    fn get(&self, (f, i): (usize, usize), (g, j): (usize, usize)) -> f64 {
+        let (d, k) = (g - f, j + self.half - i);
+        let width = 2 * self.half + 1;
+        if d >= self.reach || k >= width {
+            0.0
+        } else {
+            self.blocks[((f * self.nwave + i) * self.reach + d) * width + k]
+        }
+    }
+
+    /// The matrix of `fibers` alone, unknowns ordered by bin, then by fibre: `(f, i)` is row `i m + f` of `m`
+    /// fibres. Half bandwidth `m half + m - 1`.
+    pub fn band(&self, fibers: Range<usize>) -> SymmetricBand {
+        let m = fibers.len();
+        let kd = m * self.half + m - 1;
+        let mut matrix = SymmetricBand::zeros(self.nwave * m, kd);
+        for i in 0..self.nwave {
+            for f in fibers.clone() {
+                for g in f..(f + self.reach).min(fibers.end) {
+                    for j in i.saturating_sub(self.half)..(i + self.half + 1).min(self.nwave) {
+                        // the pair (f, i), (f, j) is met twice
+                        if g > f || j <= i {
+                            matrix.add(i * m + f - fibers.start, j * m + g - fibers.start, self.get((f, i), (g, j)));
+                        }
+                    }
+                }
+            }
+        }
+        matrix
+    }
+}
+
+/// Writes `W a` into `weighted` (0 off the image); returns `aᵀ W p`, `Σ W a` and `Σ_{W > 0} a`.
+fn weigh(a: &Projection, pixels: &Pixels, column: Column<'_>, weighted: &mut [f64]) -> [f64; 3] {
+    weighted.fill(0.0);
+    let mut sums = [0.0; 3];
+    a.for_rows(column, |y, x, values, offset| {
+        let range = ndarray::s![y, x..x + values.len()];
+        let (weight, data) = (pixels.weight.slice(range), pixels.value.slice(range));
+        for (((out, v), w), p) in weighted[offset..].iter_mut().zip(values).zip(weight).zip(data) {
+            let wv = f64::from(*w) * v;
+            *out = wv;
+            sums[0] += wv * f64::from(*p);
+            sums[1] += wv;
+            sums[2] += if *w > 0.0 { *v } else { 0.0 };
+        }
+    });
+    sums
+}
+
+/// Fills the row of one spot: its products with the spots of its fibre and of those to the right.
+fn couple(a: &Projection, (f, i): (usize, usize), weighted: Column<'_>, half: usize, block: &mut [f64]) {
+    for (d, row) in block.chunks_exact_mut(2 * half + 1).enumerate().take(a.nfiber - f) {
+        let end = if d == 0 { i + 1 } else { (i + half + 1).min(a.nwave) };
+        for j in i.saturating_sub(half)..end {
+            if let Some(other) = a.column(f + d, j) {
+                row[j + half - i] = product(a.size, weighted, other);
+            }
+        }
+    }
+}
+
+/// Sum over the pixels that two spots share.
+fn product((nx, ny): (usize, usize), p: Column<'_>, q: Column<'_>) -> f64 {
+    let (dx, dy) = (q.x0 - p.x0, q.y0 - p.y0);
+    if dx.unsigned_abs() as usize >= nx || dy.unsigned_abs() as usize >= ny {
+        return 0.0;
+    }
+    let first = |d: i32| (d.max(0) as usize, (-d).max(0) as usize);
+    let ((px, qx), (py, qy)) = (first(dx), first(dy));
+    let (width, height) = (nx - px - qx, ny - py - qy);
+    let rows = p.values[py * nx..(py + height) * nx]
+        .chunks_exact(nx)
+        .zip(q.values[qy * nx..(qy + height) * nx].chunks_exact(nx));
+    rows.map(|(p, q)| p[px..px + width].iter().zip(&q[qx..qx + width]).map(|(a, b)| a * b).sum::<f64>()).sum()
+}
+
+/// One more than the largest distance between fibres whose spots may share a column of pixels.
+fn reach(a: &Projection) -> usize {
+    let touch = |d: usize| {
+        (0..a.nfiber - d).any(|f| {
+            (0..a.nwave).any(|i| match (a.corner(f, i), a.corner(f + d, i)) {
+                // a spot's column changes by far less than one pixel over the rows that spots share
+                (Some(p), Some(q)) => (q.0 - p.0).unsigned_abs() as usize <= a.size.0,
+                _ => false,
+            })
+        })
+    };
+    (1..a.nfiber).find(|&d| !touch(d)).unwrap_or(a.nfiber)
+}
+
+/// The largest distance between bins whose spots share a row of pixels.
+fn half_width(a: &Projection, reach: usize) -> usize {
+    let touch = |k: usize| {
+        (0..a.nfiber).any(|f| {
+            (f..(f + reach).min(a.nfiber)).any(|g| {
+                (0..a.nwave - k).any(|i| {
+                    let meet = |p: Option<(i32, i32)>, q: Option<(i32, i32)>| match (p, q) {
+                        (Some(p), Some(q)) => ((q.1 - p.1).unsigned_abs() as usize) < a.size.1,
+                        _ => false,
+                    };
+                    meet(a.corner(f, i), a.corner(g, i + k)) || meet(a.corner(f, i + k), a.corner(g, i))
+                })
+            })
+        })
+    };
+    (1..a.nwave).find(|&k| !touch(k)).map_or(a.nwave.saturating_sub(1), |k| k - 1)
+}

@@ -1,0 +1,40 @@
+//! The pixels that the spectra are fitted to: values and weights.
+
+use datamodel::mask::ccd;
+use ndarray::{Array2, Zip};
+
+/// A CCD image, arrays `[y, x]`.
+#[derive(Debug, Clone)]
+pub struct Pixels {
+    /// Electrons; 0 where the weight is 0.
+    pub value: Array2<f32>,
+    /// Inverse variance in electron^-2; 0 for a pixel that is not used.
+    pub weight: Array2<f32>,
+}
+
+impl Pixels {
+    /// Prepares an image: pixels with any mask bit but BADREADNOISE, or without a positive finite inverse
+    /// variance, get no weight. Also returns how many otherwise good pixels were not finite.
+    pub fn new(mut value: Array2<f32>, mut weight: Array2<f32>, mask: &Array2<u32>) -> (Self, usize) {
+        let mut broken = 0;
+        Zip::from(&mut value).and(&mut weight).and(mask).for_each(|v, w, m| {
+            let finite = v.is_finite() && w.is_finite();
+            let wanted = m & !ccd::BADREADNOISE == 0;
+            broken += usize::from(wanted && !finite);
+            if !(wanted && finite && *w > 0.0) {
+                (*v, *w) = (0.0, 0.0);
+            }
+        });
+        (Self { value, weight }, broken)
+    }
+
+    /// Rows and columns.
+    pub fn shape(&self) -> (usize, usize) {
+        self.value.dim()
+    }
+
+    /// Whether no pixel has a weight.
+    pub fn is_blind(&self) -> bool {
+        self.weight.iter().all(|w| *w == 0.0)
+    }
+}
