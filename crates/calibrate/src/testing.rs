@@ -24,8 +24,8 @@ impl Instrument {
         for f in 0..nspec {
             let profile: Vec<f64> = (0..ndiag).map(|k| (-0.5 * ((k as f64 - half) / sigma(f)).powi(2)).exp()).collect();
             let sum: f64 = profile.iter().sum();
-            for k in 0..ndiag {
-                resolution.index_axis_mut(Axis(0), f).row_mut(k).fill((profile[k] / sum) as f32);
+            for (k, p) in profile.iter().enumerate() {
+                resolution.index_axis_mut(Axis(0), f).row_mut(k).fill((p / sum) as f32);
             }
         }
         Self { wave: (0..nwave).map(|j| 4000.0 + 0.8 * j as f64).collect(), resolution }

@@ -1,0 +1,116 @@
+//! The flat against a simulated truth, on good and on hostile data.
+
+use calibrate::testing::{Instrument, frame_of};
+use datamodel::{Frame, mask::fiber, mask::spec};
+use fiberflat::{Error, Params, run};
+
+const NWAVE: usize = 600;
+
+/// A lamp with a feature as narrow as the resolution, which only the deconvolution treats right.
+fn lamp(j: usize) -> f64 {
+    let x = j as f64;
+    4e4 * (1.0 + x / NWAVE as f64) * (1.0 + 0.5 * (-0.5 * ((x - 300.0) / 1.5f64).powi(2)).exp())
+}
+
+fn throughput(f: usize, j: usize) -> f64 {
+    let phase = f as f64 * 1.7;
+    1.0 + 0.1 * phase.sin() + 0.05 * (j as f64 / 90.0 + phase).cos()
+}
+
+fn scene(nspec: usize, seed: u64) -> (Instrument, Frame) {
+    let instrument = Instrument::new(nspec, NWAVE, 11);
+    let spectra: Vec<Vec<f64>> = (0..nspec).map(|f| (0..NWAVE).map(|j| lamp(j) * throughput(f, j)).collect()).collect();
+    let frame = frame_of(&instrument, &spectra, 10.0, seed);
+    (instrument, frame)
+}
+
+/// Pulls of a flat against the truth normalised by its median over the living fibres, with the statistical
+/// error alone.
+fn pulls(flat: &datamodel::Fiberflat, alive: &[usize], rows: &[usize]) -> Vec<f64> {
+    let norm = |j: usize| {
+        let t: Vec<f64> = alive.iter().map(|&f| throughput(f, j)).collect();
+        numerics::robust::median(&t).unwrap()
+    };
+    let systematic = Params::default().systematic_error.powi(2);
+    let mut out = vec![];
+    for j in 8..NWAVE - 8 {
+        let n = norm(j);
+        for &f in rows {
+            if flat.ivar[(f, j)] > 0.0 {
+                let variance = 1.0 / f64::from(flat.ivar[(f, j)]) - systematic;
+                out.push((f64::from(flat.fiberflat[(f, j)]) - throughput(f, j) / n) / variance.sqrt());
+            }
+        }
+    }
+    out
+}
+
+fn moments(values: &[f64]) -> (f64, f64) {
+    let n = values.len() as f64;
+    (values.iter().sum::<f64>() / n, (values.iter().map(|v| v * v).sum::<f64>() / n).sqrt())
+}
+
+#[test]
+fn the_flat_is_the_truth_to_the_photon_noise() {
+    let (_, frame) = scene(40, 1);
+    let flat = run(&frame, &Params::default()).unwrap();
+    let all: Vec<usize> = (0..40).collect();
+    let (mean, rms) = moments(&pulls(&flat, &all, &all));
+    // the median of 40 noisy flats is off by a small part of their noise, in common to all fibres
+    assert!(mean.abs() < 0.1, "mean {mean}");
+    assert!((0.97..1.05).contains(&rms), "rms {rms}");
+    let chi2 = flat.header.float("CHI2PDF").unwrap();
+    assert!((chi2 - 1.0).abs() < 0.1, "chi2 {chi2}");
+    assert!(flat.mask.iter().filter(|m| **m != 0).count() < 5);
+}
+
+#[test]
+fn dead_and_damaged_fibres_are_masked_and_their_neighbours_unharmed() {
+    let (_, mut frame) = scene(30, 2);
+    frame.flux.row_mut(3).fill(0.0);
+    for j in 0..NWAVE {
+        frame.flux[(7, j)] = if j % 3 == 0 { 1e6 } else { frame.flux[(7, j)] };
+    }
+    frame.ivar.row_mut(9).fill(0.0);
+    let status: Vec<i32> = (0..30).map(|i| if i == 11 { fiber::BROKENFIBER as i32 } else { 0 }).collect();
+    frame.fibermap.table.set("FIBERSTATUS", "", datamodel::ColumnData::I32(status));
+    frame.flux[(12, 200)] += 1e5;
+    frame.mask[(13, 210)] = spec::COSMIC;
+    let flat = run(&frame, &Params::default()).unwrap();
+    for dead in [3, 7, 9, 11] {
+        assert!(flat.mask.row(dead).iter().all(|m| m & spec::BADFIBERFLAT != 0), "fibre {dead}");
+        assert!(flat.ivar.row(dead).iter().all(|w| *w == 0.0));
+    }
+    for at in [(12, 200), (13, 210)] {
+        assert_eq!((flat.mask[at], flat.ivar[at]), (spec::BADFIBERFLAT, 0.0));
+        assert!((f64::from(flat.fiberflat[at]) - throughput(at.0, at.1)).abs() < 0.1);
+    }
+    assert!(flat.fiberflat.iter().all(|x| x.is_finite()));
+    let alive: Vec<usize> = (0..30).filter(|f| ![3, 7, 9, 11].contains(f)).collect();
+    let (mean, rms) = moments(&pulls(&flat, &alive, &alive));
+    assert!(mean.abs() < 0.1 && (0.95..1.06).contains(&rms), "{mean} {rms}");
+}
+
+#[test]
+fn half_the_fibres_may_be_dark_or_masked() {
+    let (_, mut frame) = scene(20, 3);
+    for f in 0..12 {
+        if f % 2 == 0 { frame.flux.row_mut(f).fill(1.0) } else { frame.mask.row_mut(f).fill(spec::ALLBADPIX) }
+    }
+    let flat = run(&frame, &Params::default()).unwrap();
+    let alive: Vec<usize> = (12..20).collect();
+    let (mean, rms) = moments(&pulls(&flat, &alive, &alive));
+    assert!(mean.abs() < 0.2 && (0.8..1.2).contains(&rms), "{mean} {rms}");
+    frame.mask.fill(spec::ALLBADPIX);
+    assert!(matches!(run(&frame, &Params::default()), Err(Error::NoFiber { total: 20, .. })));
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let (_, frame) = scene(40, 4);
+    let with = |n: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
+        pool.install(|| run(&frame, &Params::default()).unwrap())
+    };
+    assert_eq!(with(1), with(3));
+}
