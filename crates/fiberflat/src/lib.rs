@@ -147,8 +147,13 @@ fn assemble(frame: &Frame, fibers: &[FlatFiber], meanspec: Vec<f64>, params: &Pa
         rejected += fiber.rejected;
     }
     let dead = frame.nspec() - fibers.iter().filter(|f| !f.dead).count();
-    let chi2pdf = chi2 / ndata.max(1) as f64;
-    log::info!("flat of {} fibres, {dead} dead, {rejected} bins rejected, chi2 per bin {chi2pdf:.3}", frame.nspec());
-    flat.header.set("CHI2PDF", chi2pdf, "chi2 per bin about the smooth flat");
+    let terms = (frame.wave[shape.1 - 1] - frame.wave[0]) / params.smoothing + 4.0;
+    let degrees = ndata as f64 - terms * (frame.nspec() - dead) as f64;
+    let chi2pdf = chi2 / degrees.max(1.0);
+    log::info!(
+        "flat of {} fibres, {dead} dead, {rejected} bins rejected, chi2 per degree of freedom {chi2pdf:.3}",
+        frame.nspec()
+    );
+    flat.header.set("CHI2PDF", chi2pdf, "chi2 per degree of freedom, smooth flat");
     flat
 }
