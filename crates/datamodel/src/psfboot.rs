@@ -24,7 +24,8 @@ pub struct PsfBoot {
 impl PsfBoot {
     /// Reads and validates a file.
     ///
-    /// Also reads the traces of a complete PSF file, its XSIGMA being the mean GHSIGX of each fibre.
+    /// Also reads the traces of a complete PSF file, its XSIGMA being the mean GHSIGX of each fibre, and trace
+    /// files with a Legendre series of the width, HDU XSIG.
     pub fn read(path: &Path) -> Result<Self> {
         let mut fits = FitsReader::open(path)?;
         let x_hdu = psf::first_of(&fits, &["XCOEFF", "XTRACE", "XCOEF"])?;
@@ -34,6 +35,8 @@ impl PsfBoot {
         let y = LegendreRows::read(&mut fits, &y_hdu)?;
         let xsigma = if fits.has("XSIGMA") {
             fits.vector("XSIGMA")?.to_vec()
+        } else if fits.has("XSIG") {
+            fits.plane_f64("XSIG")?.column(0).to_vec()
         } else {
             let psf = psf::GaussHermitePsf::read(path)?;
             header.extend_missing(&psf.header);

@@ -7,7 +7,7 @@ pub const FLUX: &str = "10**-17 erg/(s cm2 Angstrom)";
 /// Of its inverse variance.
 pub const FLUX_IVAR: &str = "10**+34 (s2 cm4 Angstrom2) / erg2";
 /// Of the flux calibration: electron/Angstrom per unit of [`FLUX`].
-pub const CALIBRATION: &str = "10**+17 cm2 electron s / erg";
+pub const CALIBRATION: &str = "10**+17 cm2 count s / erg";
 /// Of a wavelength.
 pub const ANGSTROM: &str = "Angstrom";
 /// Of a CCD image.

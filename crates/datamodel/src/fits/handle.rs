@@ -54,6 +54,11 @@ pub(super) struct ColumnInfo {
 /// Which pair of sums does not match, if any.
 pub(super) type Damage = Option<&'static str>;
 
+/// cfitsio's status for a read past the end.
+pub(super) const END_OF_FILE: i32 = 107;
+/// Its status for a read that fails, or finds fewer bytes than it wants.
+pub(super) const READ_ERROR: i32 = 108;
+
 /// An open cfitsio file, closed on drop.
 pub(super) struct Handle {
     file: *mut sys::fitsfile,
@@ -126,8 +131,11 @@ impl Handle {
         }
         let system = std::io::Error::last_os_error();
         let message = message(status);
-        // Not opened, not created, write error, read error, not closed, no memory: the system's refusals.
-        if matches!(status, 104..=106 | 108 | 110 | 113) {
+        // Not created, write error, not closed: the system's refusals. (Not opened is none of them: that the
+        // system opens a file is known before cfitsio tries.) A read error or a lack of memory is one only if
+        // the system says so: cfitsio has the same statuses for files that end early.
+        let refused = matches!(system.raw_os_error(), Some(libc::EIO | libc::ESTALE | libc::ETIMEDOUT | libc::ENOMEM));
+        if matches!(status, 105 | 106 | 110) || (matches!(status, READ_ERROR | 113) && refused) {
             let source = if system.raw_os_error().unwrap_or(0) != 0 { system } else { std::io::Error::other(message) };
             return Err(Error::Io { path: self.path.clone(), action, source });
         }

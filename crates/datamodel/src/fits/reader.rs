@@ -1,6 +1,6 @@
 //! Reading a FITS file: HDUs by name, images and tables whole, CHECKSUM and DATASUM verified.
 
-use super::handle::{Handle, Pixel};
+use super::handle::{END_OF_FILE, Handle, Pixel, READ_ERROR};
 use super::{card, rows};
 use crate::{Error, Header, Result, Table};
 use ndarray::{Array, Array1, Array2, Array3, ArrayD, Dimension};
@@ -34,7 +34,7 @@ impl FitsReader {
         let mut end = 0;
         for index in 0.. {
             match reader.file.move_to(index) {
-                Err(Error::Fits { status: END_OF_FILE, .. }) if index > 0 => break,
+                Err(Error::Fits { status: END_OF_FILE | READ_ERROR, .. }) if index > 0 => break,
                 other => other?,
             }
             let (header, name) = card::parse(&reader.file.records()?);
@@ -238,26 +238,31 @@ impl FitsReader {
     }
 }
 
-/// cfitsio's status for a read past the end.
-const END_OF_FILE: i32 = 107;
+/// cfitsio's status for a file that does not start with SIMPLE.
+const NOT_FITS: i32 = 252;
+/// FITS files are made of blocks of so many bytes.
+const BLOCK: u64 = 2880;
+/// How gzipped files start.
+const GZIP: &[u8] = &[0x1f, 0x8b];
 
-/// Whether the file is there, can be read, and is a plain one rather than a compressed one.
+/// Whether the file is a plain one rather than a compressed one; an error if it is not there, cannot be read or
+/// does not start as a FITS file does.
 fn probe(path: &Path) -> Result<bool> {
     let io = |source: std::io::Error| match source.kind() {
         std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => Error::Missing { path: path.to_path_buf() },
         _ => Error::Io { path: path.to_path_buf(), action: "open", source },
     };
     let mut start = Vec::new();
-    std::fs::File::open(path).map_err(io)?.take(2).read_to_end(&mut start).map_err(io)?;
-    if start.is_empty() {
-        let message = "the file is empty".to_string();
-        return Err(Error::Fits {
-            path: path.to_path_buf(),
-            hdu: String::new(),
-            action: "read",
-            status: END_OF_FILE,
-            message,
-        });
+    std::fs::File::open(path).map_err(io)?.take(BLOCK).read_to_end(&mut start).map_err(io)?;
+    let unusable = |message: &str| {
+        let message = message.to_string();
+        Err(Error::Fits { path: path.to_path_buf(), hdu: String::new(), action: "read", status: NOT_FITS, message })
+    };
+    match start.len() {
+        0 => unusable("the file is empty"),
+        _ if start.starts_with(GZIP) => Ok(false),
+        _ if !start.starts_with(b"SIMPLE  =") => unusable("this is no FITS file"),
+        n if n < BLOCK as usize => unusable("the file is truncated in its first header"),
+        _ => Ok(true),
     }
-    Ok(start == b"SI")
 }
