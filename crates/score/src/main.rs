@@ -43,6 +43,9 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> step::Result {
     let truths = read_truths(&args.truth)?;
+    if truths.is_empty() {
+        return Err(datamodel::Error::Missing { path: args.truth.join("truth-EXPID.fits") }.into());
+    }
     let redshifts = read_redshifts(&args.production.join("bricks"))?;
     let score = score::score(&truths, &redshifts, args.bright);
     println!("{}", score::table(&score, args.bright));
