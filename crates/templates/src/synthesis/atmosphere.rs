@@ -1,0 +1,244 @@
+//! A grey plane-parallel atmosphere in hydrostatic and local thermodynamic equilibrium, and its continuous
+//! opacity (Gray 2005, The Observation and Analysis of Stellar Photospheres, chapters 8 and 9).
+
+use super::{BOLTZMANN, HC_OVER_K};
+
+/// Number of helium atoms per hydrogen nucleus.
+const HELIUM: f64 = 0.085;
+/// Mass per hydrogen nucleus in g, helium included.
+const MASS: f64 = 1.6735e-24 * 1.38;
+/// Ionisation energy of hydrogen, eV.
+pub(crate) const RYDBERG_EV: f64 = 13.598;
+/// k in eV/K.
+pub(crate) const BOLTZMANN_EV: f64 = 8.617333e-5;
+/// log10 of the optical depths at 5000 A of the first and the last layer, and how many there are.
+const DEPTHS: (f64, f64, usize) = (-4.5, 1.6, 32);
+
+/// Parameters of a star.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Star {
+    /// Effective temperature, K.
+    pub teff: f64,
+    /// log10 of the surface gravity in cm/s2.
+    pub logg: f64,
+    /// Metals relative to the Sun, dex.
+    pub feh: f64,
+}
+
+impl Star {
+    /// The Sun.
+    pub const SUN: Star = Star { teff: 5772.0, logg: 4.44, feh: 0.0 };
+}
+
+/// An element: what ionisation needs to know. Abundances by number relative to H from Asplund et al. 2009
+/// (ARA&A 47, 481), ionisation energies from NIST, ratios of partition functions from Gray 2005, appendix D.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Element {
+    pub abundance: f64,
+    /// Energies of the first and second ionisation, eV.
+    pub ionisation: [f64; 2],
+    /// Partition function of each ion over that of the stage before it.
+    pub partition: [f64; 2],
+}
+
+macro_rules! elements {
+    ($($name:ident: $a:expr, $i1:expr, $i2:expr, $u1:expr, $u2:expr;)*) => {
+        $(pub(crate) const $name: Element = Element { abundance: $a, ionisation: [$i1, $i2], partition: [$u1, $u2] };)*
+    };
+}
+elements! {
+    CARBON: 2.69e-4, 11.260, 24.383, 0.63, 0.17;
+    OXYGEN: 4.90e-4, 13.618, 35.117, 0.44, 2.1;
+    SODIUM: 1.74e-6, 5.139, 47.286, 0.48, 6.0;
+    MAGNESIUM: 3.98e-5, 7.646, 15.035, 2.0, 0.5;
+    ALUMINIUM: 2.82e-6, 5.986, 18.829, 0.17, 2.0;
+    SILICON: 3.24e-5, 8.152, 16.346, 0.61, 0.18;
+    POTASSIUM: 1.07e-7, 4.341, 31.63, 0.46, 6.0;
+    CALCIUM: 2.19e-6, 6.113, 11.872, 1.8, 0.46;
+    TITANIUM: 8.91e-8, 6.828, 13.576, 1.9, 0.7;
+    CHROMIUM: 4.37e-7, 6.767, 16.486, 0.7, 3.5;
+    MANGANESE: 2.69e-7, 7.434, 15.640, 1.2, 0.8;
+    IRON: 3.16e-5, 7.902, 16.188, 1.6, 0.6;
+    NICKEL: 1.66e-6, 7.640, 18.169, 0.36, 0.9;
+    STRONTIUM: 7.41e-10, 5.695, 11.030, 1.8, 0.46;
+    BARIUM: 1.51e-10, 5.212, 10.004, 1.6, 0.24;
+}
+/// The metals that give free electrons to cool gas.
+const DONORS: [Element; 9] = [CARBON, SODIUM, MAGNESIUM, ALUMINIUM, SILICON, POTASSIUM, CALCIUM, IRON, NICKEL];
+
+/// N(r+1) P_e / N(r) in dyn/cm2 (Saha; Gray 2005, equation 1.21).
+fn saha(partition: f64, energy: f64, temperature: f64) -> f64 {
+    0.6665 * partition * temperature.powf(2.5) * (-energy / (BOLTZMANN_EV * temperature)).exp()
+}
+
+/// The state of the gas in one layer; densities are per hydrogen nucleus.
+#[derive(Debug, Clone, Copy)]
+pub struct Layer {
+    /// Optical depth of the continuum at 5000 A.
+    pub tau: f64,
+    /// K.
+    pub temperature: f64,
+    /// Gas pressure, dyn/cm2.
+    pub pressure: f64,
+    /// Electron pressure, dyn/cm2.
+    pub electron_pressure: f64,
+    /// Fraction of hydrogen that is neutral.
+    pub neutral: f64,
+}
+
+impl Layer {
+    fn new(tau: f64, temperature: f64, pressure: f64, metals: f64) -> Self {
+        let hydrogen = saha(0.5, RYDBERG_EV, temperature);
+        let donors = DONORS.map(|e| (metals * e.abundance, saha(e.partition[0], e.ionisation[0], temperature)));
+        // electrons per nucleus grow as the electron pressure falls: bisection of its logarithm
+        let (mut low, mut high) = ((pressure * 1e-12).ln(), (pressure * 0.5).ln());
+        for _ in 0..45 {
+            let middle = 0.5 * (low + high);
+            let pe = middle.exp();
+            let electrons: f64 = donors.iter().map(|(a, k)| a * k / (k + pe)).sum::<f64>() + hydrogen / (hydrogen + pe);
+            if (pressure - pe) * electrons / (1.0 + HELIUM) > pe {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        let electron_pressure = (0.5 * (low + high)).exp();
+        let neutral = electron_pressure / (electron_pressure + hydrogen);
+        Self { tau, temperature, pressure, electron_pressure, neutral }
+    }
+
+    /// Electrons per cm3.
+    pub fn electron_density(&self) -> f64 {
+        self.electron_pressure / (BOLTZMANN * self.temperature)
+    }
+
+    /// Fraction of an element in the ionisation stage (0 neutral, 1, 2).
+    pub(crate) fn fraction(&self, element: &Element, stage: usize) -> f64 {
+        let pe = self.electron_pressure;
+        let first = saha(element.partition[0], element.ionisation[0], self.temperature) / pe;
+        let second = first * saha(element.partition[1], element.ionisation[1], self.temperature) / pe;
+        [1.0, first, second][stage.min(2)] / (1.0 + first + second)
+    }
+
+    /// Neutral hydrogen in level `n`, per hydrogen nucleus (Boltzmann).
+    pub(crate) fn level(&self, n: usize) -> f64 {
+        let n2 = (n * n) as f64;
+        let energy = RYDBERG_EV * (1.0 - 1.0 / n2);
+        self.neutral * n2 * (-energy / (BOLTZMANN_EV * self.temperature)).exp()
+    }
+
+    /// Continuous absorption and scattering in cm2 per hydrogen nucleus at a wavelength in Angstrom.
+    pub fn continuum(&self, wave: f64) -> f64 {
+        let stimulated = 1.0 - (-HC_OVER_K / (wave * self.temperature)).exp();
+        let absorption = self.hydrogen_continuum(wave) * stimulated + self.neutral * self.h_minus(wave, stimulated);
+        let inverse = 1.0 / (wave * wave);
+        let rayleigh = (5.799e-13 + (1.422e-6 + 2.784 * inverse) * inverse) * inverse * inverse;
+        let electrons = self.electron_pressure / (self.pressure - self.electron_pressure) * (1.0 + HELIUM);
+        absorption + self.neutral * rayleigh.min(1e-23) + 6.652e-25 * electrons
+    }
+
+    /// Bound-free and free-free absorption of neutral hydrogen (Kramers, Gaunt factors 1; Gray 2005,
+    /// equations 8.4-8.10), without stimulated emission.
+    fn hydrogen_continuum(&self, wave: f64) -> f64 {
+        const ALPHA: f64 = 1.0449e-26; // cm2/Angstrom3
+        const LEVELS: usize = 8;
+        let kt = BOLTZMANN_EV * self.temperature;
+        let bound: f64 = (1..=LEVELS)
+            .filter(|n| wave < 911.75 * (n * n) as f64)
+            .map(|n| 2.0 * self.level(n) / (2.0 * (n as f64).powi(5)))
+            .sum();
+        // levels above the last as an integral, then free-free
+        let above = RYDBERG_EV / ((LEVELS + 1) as f64).powi(2);
+        let boltzmann = self.neutral * (-RYDBERG_EV / kt).exp() * kt / (2.0 * RYDBERG_EV);
+        ALPHA * wave.powi(3) * (bound + boltzmann * ((above / kt).exp() - 1.0) + boltzmann)
+    }
+
+    /// Absorption by H-, cm2 per neutral hydrogen atom: bound-free of John 1988 (A&A 193, 189), free-free
+    /// of Bell & Berrington 1987 as fitted by Gray 2005, equation 8.13.
+    fn h_minus(&self, wave: f64, stimulated: f64) -> f64 {
+        const LIMIT: f64 = 1.6419; // micron
+        let theta = 5040.0 / self.temperature;
+        let micron = wave * 1e-4;
+        let mut bound_free = 0.0;
+        if micron < LIMIT {
+            let x = (1.0 / micron - 1.0 / LIMIT).sqrt();
+            let f = [152.519, 49.534, -118.858, 92.536, -34.194, 4.982].iter().rev().fold(0.0, |s, c| s * x + c);
+            let sigma = 1e-18 * micron.powi(3) * x.powi(3) * f.max(0.0);
+            let boltzmann = (HC_OVER_K * 1e-4 / (LIMIT * self.temperature)).exp();
+            bound_free = 0.750 * self.temperature.powf(-2.5) * boltzmann * stimulated * sigma;
+        }
+        let l = wave.max(2600.0).log10();
+        let f0 = -2.2763 + l * (-1.6850 + l * (0.76661 - 0.053346 * l));
+        let f1 = 15.2827 + l * (-9.2846 + l * (1.99381 - 0.142631 * l));
+        let f2 = -197.789 + l * (190.266 + l * (-67.9775 + l * (10.6913 - 0.625151 * l)));
+        let t = theta.log10();
+        let free_free = 1e-26 * 10f64.powf(f0 + t * (f1 + t * f2));
+        self.electron_pressure * (bound_free + free_free)
+    }
+}
+
+/// The layers of a star's atmosphere, outermost first.
+pub fn layers(star: &Star) -> Vec<Layer> {
+    let metals = 10f64.powf(star.feh);
+    let gravity = 10f64.powf(star.logg) * MASS;
+    let (first, last, n) = DEPTHS;
+    let mut out: Vec<Layer> = Vec::with_capacity(n);
+    for k in 0..n {
+        let tau = 10f64.powf(first + (last - first) * k as f64 / (n - 1) as f64);
+        // grey temperature with Hopf's function to 1e-3 (Mihalas 1978, section 3-3)
+        let hopf = 0.7104 - 0.1331 * (-3.4488 * tau).exp();
+        let temperature = star.teff * (0.75 * (tau + hopf)).powf(0.25);
+        let mut layer = match out.last() {
+            None => Layer::new(tau, temperature, 1e2, metals),
+            Some(p) => Layer::new(tau, temperature, p.pressure * (tau / p.tau).sqrt(), metals),
+        };
+        // dP / dtau = g / kappa; kappa grows about as P: the mean of the two ends, iterated
+        for _ in 0..4 {
+            let kappa = layer.continuum(5000.0);
+            let pressure = match out.last() {
+                None => 0.5 * layer.pressure + 0.5 * gravity * tau / kappa,
+                Some(p) => {
+                    let mean = (kappa * p.continuum(5000.0)).sqrt();
+                    p.pressure + gravity * (tau - p.tau) / mean
+                }
+            };
+            layer = Layer::new(tau, temperature, pressure, metals);
+        }
+        out.push(layer);
+    }
+    out
+}
+
+/// The layer where lines form, interpolated at an optical depth of the continuum.
+pub(crate) fn line_layer(layers: &[Layer]) -> Layer {
+    const LINE_DEPTH: f64 = 0.1;
+    layers.iter().copied().find(|l| l.tau >= LINE_DEPTH).unwrap_or(layers[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_solar_photosphere_is_that_of_the_textbook() {
+        // Gray 2005, table 9.2 and Vernazza et al. 1981: at tau(5000) = 1 log P = 5.1, log Pe = 1.5-1.8, opacity
+        // 0.6-0.9 cm2/g
+        let all = layers(&Star::SUN);
+        let deep = all.iter().find(|l| l.tau >= 1.0).unwrap();
+        assert!((deep.pressure.log10() - 5.1).abs() < 0.15, "{deep:?}");
+        assert!((deep.electron_pressure.log10() - 1.6).abs() < 0.3, "{deep:?}");
+        assert!((0.5..1.1).contains(&(deep.continuum(5000.0) / MASS)), "{}", deep.continuum(5000.0) / MASS);
+        assert!(deep.fraction(&IRON, 0) < 0.15 && deep.fraction(&CALCIUM, 1) > 0.95);
+    }
+
+    #[test]
+    fn the_balmer_jump_is_largest_near_10000_kelvin() {
+        let jump = |teff: f64| {
+            let all = layers(&Star { teff, logg: 4.0, feh: 0.0 });
+            let l = all.iter().find(|l| l.tau >= 0.5).unwrap();
+            l.continuum(3600.0) / l.continuum(3700.0)
+        };
+        assert!(jump(10000.0) > 5.0 && jump(10000.0) > jump(20000.0) && jump(10000.0) > jump(6000.0));
+        assert!(jump(5000.0) < 1.2);
+    }
+}

@@ -1,0 +1,200 @@
+//! Molecular bands and the haze of weak lines, as smooth functions of wavelength.
+//!
+//! A molecule's column follows from its dissociation equilibrium; its bands have a sharp head and a tail that
+//! falls off exponentially, away from the head. Heads from Pearse & Gaydon 1976 (The Identification of
+//! Molecular Spectra), in air; relative depths by comparison with the spectral atlas of Gunn & Stryker 1983.
+
+use super::atmosphere::{BOLTZMANN_EV, IRON, Layer};
+use super::lines::Scaling;
+use super::vacuum;
+
+/// A band: head in air Angstrom, scale of the tail in Angstrom (positive: degraded to the red), relative
+/// optical depth at the head.
+type Band = (f64, f64, f64);
+
+/// A diatomic molecule.
+struct Molecule {
+    /// Energy of dissociation, eV (Huber & Herzberg 1979).
+    dissociation: f64,
+    /// Temperature of the line-forming layer, K, at which the bands have the depths of the table.
+    reference: f64,
+    /// Power of the abundance of metals that the column goes with.
+    metals: f64,
+    /// Largest column relative to the reference (another molecule, CO, binds what is left).
+    limit: f64,
+    bands: &'static [Band],
+}
+
+const MOLECULES: [Molecule; 7] = [
+    // CH: the G band, heads near 4315 with branches down to 4280
+    Molecule {
+        dissociation: 3.47,
+        reference: 4900.0,
+        metals: 1.0,
+        limit: 2.5,
+        bands: &[(4315.0, -14.0, 0.38), (4323.0, -8.0, 0.12), (3890.0, -12.0, 0.10), (3143.0, -20.0, 0.3)],
+    },
+    // CN violet: 3883 and 4216, 3590
+    Molecule {
+        dissociation: 7.75,
+        reference: 4900.0,
+        metals: 2.0,
+        limit: 6.0,
+        bands: &[
+            (3883.4, -22.0, 0.22),
+            (3871.4, -15.0, 0.10),
+            (4216.0, -22.0, 0.05),
+            (4197.2, -15.0, 0.03),
+            (3590.4, -15.0, 0.10),
+        ],
+    },
+    // NH and OH in the near ultraviolet
+    Molecule {
+        dissociation: 3.5,
+        reference: 4900.0,
+        metals: 1.0,
+        limit: 4.0,
+        bands: &[(3360.0, -25.0, 0.25), (3370.0, 15.0, 0.15), (3064.0, 60.0, 0.3)],
+    },
+    // MgH: 5211, 4845, 5621
+    Molecule {
+        dissociation: 1.34,
+        reference: 4900.0,
+        metals: 1.0,
+        limit: 8.0,
+        bands: &[(5211.1, -45.0, 0.035), (5190.0, -60.0, 0.02), (4844.9, -30.0, 0.01), (5621.4, -30.0, 0.008)],
+    },
+    // TiO: alpha, beta, gamma', gamma, epsilon, delta systems
+    Molecule {
+        dissociation: 6.87,
+        reference: 3050.0,
+        metals: 1.3,
+        limit: 6.0,
+        bands: &[
+            (4584.0, 50.0, 0.20),
+            (4626.0, 40.0, 0.15),
+            (4761.0, 60.0, 0.40),
+            (4804.0, 40.0, 0.15),
+            (4954.6, 70.0, 0.60),
+            (5166.8, 90.0, 0.60),
+            (5240.0, 60.0, 0.20),
+            (5448.2, 80.0, 0.50),
+            (5497.0, 50.0, 0.15),
+            (5597.7, 60.0, 0.25),
+            (5661.6, 60.0, 0.20),
+            (5759.0, 40.0, 0.20),
+            (5847.6, 110.0, 0.60),
+            (6158.5, 120.0, 0.55),
+            (6187.0, 80.0, 0.15),
+            (6651.3, 90.0, 0.40),
+            (6681.0, 60.0, 0.15),
+            (6714.0, 50.0, 0.10),
+            (7054.2, 70.0, 0.60),
+            (7087.6, 60.0, 0.35),
+            (7125.6, 80.0, 0.30),
+            (7589.3, 80.0, 0.30),
+            (7666.0, 100.0, 0.35),
+            (8205.8, 50.0, 0.10),
+            (8432.3, 70.0, 0.35),
+            (8442.3, 40.0, 0.15),
+            (8859.6, 70.0, 0.25),
+            (9209.0, 100.0, 0.12),
+        ],
+    },
+    // VO, only in the coolest
+    Molecule {
+        dissociation: 6.5,
+        reference: 2550.0,
+        metals: 1.3,
+        limit: 6.0,
+        bands: &[
+            (7334.0, 120.0, 0.35),
+            (7851.0, 120.0, 0.40),
+            (7939.0, 60.0, 0.20),
+            (8521.0, 100.0, 0.25),
+            (8624.0, 60.0, 0.15),
+        ],
+    },
+    // CaH and CaOH
+    Molecule {
+        dissociation: 1.70,
+        reference: 3050.0,
+        metals: 1.0,
+        limit: 4.0,
+        bands: &[
+            (6389.0, -35.0, 0.20),
+            (6346.0, 30.0, 0.15),
+            (6908.0, -110.0, 0.25),
+            (6946.0, -40.0, 0.10),
+            (5550.0, -40.0, 0.15),
+        ],
+    },
+];
+
+/// Fraction of the Sun's light that lines too weak for the list of strong ones take away: (Angstrom, fraction);
+/// after the line-blocking coefficients of Allen 1973 (Astrophysical Quantities, section 82).
+const HAZE: [(f64, f64); 24] = [
+    (900.0, 0.85),
+    (1500.0, 0.85),
+    (2000.0, 0.70),
+    (2400.0, 0.60),
+    (2630.0, 0.50),
+    (2680.0, 0.35),
+    (2880.0, 0.30),
+    (3050.0, 0.30),
+    (3150.0, 0.22),
+    (3300.0, 0.20),
+    (3500.0, 0.18),
+    (3650.0, 0.20),
+    (3800.0, 0.19),
+    (3900.0, 0.15),
+    (4000.0, 0.10),
+    (4200.0, 0.10),
+    (4400.0, 0.08),
+    (4600.0, 0.06),
+    (5000.0, 0.055),
+    (5300.0, 0.05),
+    (5600.0, 0.025),
+    (6500.0, 0.010),
+    (7500.0, 0.004),
+    (12000.0, 0.0),
+];
+
+/// Transmission of bands and haze at a coarse set of wavelengths.
+pub(crate) fn transmission(scaling: &Scaling, metallicity: f64, wave: &[f64]) -> Vec<f64> {
+    let (gas, _) = scaling.gas();
+    let columns = MOLECULES.map(|m| m.column(gas, metallicity));
+    let (iron1, iron2) = (scaling.column(&IRON, 0, 2.5, 4300.0), scaling.column(&IRON, 1, 2.5, 4300.0));
+    let (x, y): (Vec<f64>, Vec<f64>) = HAZE.iter().copied().unzip();
+    wave.iter()
+        .map(|&w| {
+            // neutral metals make two thirds of the haze in the blue, singly ionised ones most of it in the ultraviolet
+            let neutral = ((w - 2000.0) / 2500.0).clamp(0.2, 0.75);
+            let haze = Scaling::haze(numerics::interp::linear(w, &x, &y), neutral * iron1 + (1.0 - neutral) * iron2);
+            let tau: f64 = MOLECULES.iter().zip(&columns).map(|(m, c)| c * m.depth(w)).sum();
+            haze * (-tau).exp()
+        })
+        .collect()
+}
+
+impl Molecule {
+    /// Column relative to the reference: N(AB) ~ N(A) N(B) T^-3/2 exp(D / kT), over an H- opacity that goes
+    /// as the electron pressure; both densities fall out of the ratio but for the temperature.
+    fn column(&self, gas: &Layer, metallicity: f64) -> f64 {
+        let exponent = self.dissociation / BOLTZMANN_EV * (1.0 / gas.temperature - 1.0 / self.reference);
+        let x = 10f64.powf(self.metals * metallicity) * exponent.min(50.0).exp();
+        x / (1.0 + x / self.limit)
+    }
+
+    /// Optical depth at a vacuum wavelength for a unit column.
+    fn depth(&self, wave: f64) -> f64 {
+        self.bands
+            .iter()
+            .map(|&(head, tail, depth)| {
+                let x = (wave - vacuum(head)) / tail;
+                let rise = 2.0 / tail.abs(); // heads are 2 A sharp
+                if x >= 0.0 { depth * (-x).exp() } else { depth * (x / rise).exp() }
+            })
+            .sum()
+    }
+}

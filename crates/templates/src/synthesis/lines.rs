@@ -1,0 +1,172 @@
+//! Strengths and profiles of metal lines: the curve of growth, anchored at the Sun.
+
+use super::atmosphere::{BOLTZMANN_EV, Element, Layer, Star, layers, line_layer};
+use super::fraunhofer::{self, Species};
+use super::{LIGHT_KMS, planck};
+use std::sync::OnceLock;
+
+/// Doppler width of the cores of metal lines in km/s (thermal and microturbulent; Gray 2005, chapter 17).
+const DOPPLER: f64 = 1.8;
+/// Damping parameter of lines in the Sun.
+const DAMPING: f64 = 0.02;
+/// Farthest wing that is followed, km/s.
+const FARTHEST: f64 = 15000.0;
+
+/// A line with its strength in the Sun.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Line {
+    /// Vacuum Angstrom.
+    pub wave: f64,
+    pub species: Species,
+    /// Energy of the lower level, eV.
+    pub excitation: f64,
+    /// Central optical depth in units of the continuum's, in the Sun.
+    strength: f64,
+}
+
+/// The lines of [`fraunhofer`] with strengths that give their equivalent widths in the Sun.
+pub(crate) fn list() -> &'static [Line] {
+    static LINES: OnceLock<Vec<Line>> = OnceLock::new();
+    LINES.get_or_init(|| {
+        fraunhofer::LINES
+            .iter()
+            .map(|&(air, species, excitation, width)| {
+                let wave = super::vacuum(air);
+                let contrast = contrast(wave, Star::SUN.teff);
+                let strength = strength_of(width * 1e-3 / wave * LIGHT_KMS, contrast);
+                Line { wave, species, excitation, strength }
+            })
+            .collect()
+    })
+}
+
+/// Residual depth of an opaque line: the photosphere at its temperature minimum against the continuum.
+fn contrast(wave: f64, teff: f64) -> f64 {
+    1.0 - planck(wave, 0.74 * teff) / planck(wave, teff)
+}
+
+/// Depth of a line of central `strength` at `v` Doppler widths: Minnaert's formula for the Voigt profile of
+/// damping `a`.
+fn depth(strength: f64, a: f64, contrast: f64, v: f64) -> f64 {
+    let v2 = v * v;
+    let core = if v2 < 30.0 { (-v2).exp() } else { 0.0 };
+    let wing = a * 0.5642 / (v2 + 1.0);
+    let x = strength * (core + wing);
+    contrast * x / (1.0 + x)
+}
+
+/// Equivalent width in km/s.
+fn equivalent_width(strength: f64, contrast: f64) -> f64 {
+    // steps that grow with the distance: 0.25 Doppler widths in the core
+    let (mut v, mut sum) = (0.0f64, 0.0);
+    while v * DOPPLER < FARTHEST {
+        let step = (0.08 * v).max(0.25);
+        sum += depth(strength, DAMPING, contrast, v + 0.5 * step) * step;
+        v += step;
+    }
+    2.0 * DOPPLER * sum
+}
+
+/// Strength that gives an equivalent width in km/s: bisection of its logarithm.
+fn strength_of(width: f64, contrast: f64) -> f64 {
+    let (mut low, mut high) = (-4.0f64, 9.0f64);
+    for _ in 0..30 {
+        let middle = 0.5 * (low + high);
+        if equivalent_width(10f64.powf(middle), contrast) < width {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    10f64.powf(0.5 * (low + high))
+}
+
+/// What scales the lines of a star: the gas where they form there and in the Sun.
+pub(crate) struct Scaling {
+    star: Star,
+    layer: Layer,
+    sun: Layer,
+}
+
+impl Scaling {
+    pub(crate) fn new(star: &Star, layers_of_star: &[Layer]) -> Self {
+        static SUN: OnceLock<Layer> = OnceLock::new();
+        let sun = *SUN.get_or_init(|| line_layer(&layers(&Star::SUN)));
+        Self { star: *star, layer: line_layer(layers_of_star), sun }
+    }
+
+    /// Gas at the depth where lines form, in the star and in the Sun.
+    pub(crate) fn gas(&self) -> (&Layer, &Layer) {
+        (&self.layer, &self.sun)
+    }
+
+    /// Absorbers per unit of continuous opacity, relative to the Sun: abundance, ionisation (Saha),
+    /// excitation (Boltzmann).
+    pub(crate) fn column(&self, element: &Element, stage: usize, excitation: f64, wave: f64) -> f64 {
+        let per_opacity = |l: &Layer| {
+            let boltzmann = (-excitation / (BOLTZMANN_EV * l.temperature)).exp();
+            l.fraction(element, stage) * boltzmann / l.continuum(wave)
+        };
+        10f64.powf(self.star.feh) * per_opacity(&self.layer) / per_opacity(&self.sun)
+    }
+
+    /// Damping relative to the Sun: collisions with neutral hydrogen go as the gas pressure (Gray 2005,
+    /// section 11); a tenth is left for radiation.
+    fn damping(&self) -> f64 {
+        let neutral = |l: &Layer| l.pressure * l.neutral * l.temperature.powf(-0.7);
+        DAMPING * (0.1 + 0.9 * neutral(&self.layer) / neutral(&self.sun))
+    }
+
+    /// Factor by which the haze of weak lines that blocks the fraction `blocked` of the Sun's light blocks
+    /// this star's, for absorbers of relative `column`: a curve of growth with its knee at the Sun.
+    pub(crate) fn haze(blocked: f64, column: f64) -> f64 {
+        // linear for few absorbers, as the square root of the logarithm for many
+        let growth = (1.0 + 2.0 * column).ln() / 3f64.ln();
+        (1.0 - blocked).powf(growth)
+    }
+}
+
+/// Multiplies a spectrum by what the metal lines let through. `wave` is logarithmic; every pixel gets the
+/// mean over its width.
+pub(crate) fn absorb(scaling: &Scaling, wave: &[f64], flux: &mut [f64]) {
+    let pixel = (wave[1] / wave[0]).ln() * LIGHT_KMS; // km/s
+    let damping = scaling.damping();
+    for line in list() {
+        let (element, stage) = line.species.ion();
+        let strength = line.strength * scaling.column(element, stage, line.excitation, line.wave);
+        if strength < 1e-3 || line.wave < wave[0] || line.wave > wave[wave.len() - 1] {
+            continue;
+        }
+        let contrast = contrast(line.wave, scaling.star.teff);
+        // the wing falls below 2e-4 of the continuum there
+        let reach = (DOPPLER * (strength * damping * 0.5642 / 2e-4).sqrt()).clamp(5.0 * DOPPLER, FARTHEST);
+        let centre = ((line.wave / wave[0]).ln() * LIGHT_KMS / pixel) as isize;
+        let half = (reach / pixel).ceil() as isize + 1;
+        for i in (centre - half).max(0)..=(centre + half).min(wave.len() as isize - 1) {
+            let v = (wave[i as usize] / line.wave).ln() * LIGHT_KMS / DOPPLER;
+            let width = pixel / DOPPLER;
+            let steps = if v.abs() < 1.5 * width + 6.0 { (width / 0.5).ceil() as usize } else { 1 };
+            let mean: f64 = (0..steps)
+                .map(|k| depth(strength, damping, contrast, v + width * ((k as f64 + 0.5) / steps as f64 - 0.5)))
+                .sum::<f64>()
+                / steps as f64;
+            flux[i as usize] *= 1.0 - mean;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_curve_of_growth_has_its_three_parts() {
+        let w = |s: f64| equivalent_width(s, 0.8);
+        let slope = |s: f64| (w(2.0 * s) / w(s)).log2();
+        assert!((slope(1e-3) - 1.0).abs() < 0.05, "linear {}", slope(1e-3));
+        assert!(slope(50.0) < 0.35, "flat {}", slope(50.0));
+        assert!((slope(1e6) - 0.5).abs() < 0.07, "damped {}", slope(1e6));
+        let s = strength_of(20.0, 0.8);
+        assert!((w(s) / 20.0 - 1.0).abs() < 1e-3);
+    }
+}

@@ -1,0 +1,139 @@
+//! The spectrum of a star.
+
+use super::atmosphere::{Layer, Star, layers};
+use super::{bands, hydrogen, lines, planck, smooth};
+use numerics::interp;
+
+/// Diffusivity factor: 2 E3(t) is about exp(-1.66 t) (Elsasser 1942).
+const DIFFUSIVITY: f64 = 1.66;
+/// Instrument-like broadening of all stars, km/s: hides that lines are narrower than pixels.
+const BROADENING: f64 = 20.0;
+
+/// Flux at the surface of a star per unit wavelength (arbitrary units, the same for all stars) on a logarithmic
+/// grid of vacuum Angstrom.
+pub fn flux(star: &Star, wave: &[f64]) -> Vec<f64> {
+    let layers = layers(star);
+    let knots = knots(wave[0], wave[wave.len() - 1]);
+    let scaling = lines::Scaling::new(star, &layers);
+    let mut smooth_flux = hydrogen_flux(&layers, &knots);
+    for (f, t) in smooth_flux.iter_mut().zip(bands::transmission(&scaling, star.feh, &knots)) {
+        *f *= t;
+    }
+    let mut flux = linear(wave, &knots, &smooth_flux);
+    lines::absorb(&scaling, wave, &mut flux);
+    let pixel = (wave[1] / wave[0]).ln() * super::LIGHT_KMS;
+    smooth(&flux, BROADENING / pixel)
+}
+
+/// Linear interpolation of ascending `x` at ascending `at`.
+fn linear(at: &[f64], x: &[f64], y: &[f64]) -> Vec<f64> {
+    let mut k = 0;
+    at.iter()
+        .map(|&a| {
+            while k + 2 < x.len() && x[k + 1] <= a {
+                k += 1;
+            }
+            interp::linear(a, &x[k..k + 2], &y[k..k + 2])
+        })
+        .collect()
+}
+
+/// Wavelengths at which the continuum with its hydrogen lines and bands is computed: every 0.2%, and densely
+/// about the lines of hydrogen.
+fn knots(first: f64, last: f64) -> Vec<f64> {
+    const OFFSETS: [f64; 20] =
+        [0.0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.1, 1.5, 2.0, 2.7, 3.6, 5.0, 7.0, 10.0, 14.0, 20.0, 28.0, 40.0, 60.0, 90.0];
+    let mut knots = super::log_grid(first * 0.999, last * 1.001, 8e-4);
+    for line in hydrogen::lines() {
+        knots.extend(OFFSETS.iter().flat_map(|o| [line.wave - o, line.wave + o]));
+    }
+    knots.retain(|w| (first * 0.999..=last * 1.001).contains(w));
+    knots.sort_by(f64::total_cmp);
+    knots.dedup_by(|b, a| *b - *a < 0.05);
+    knots
+}
+
+/// Emergent flux of the continuum and the lines of hydrogen.
+fn hydrogen_flux(layers: &[Layer], wave: &[f64]) -> Vec<f64> {
+    let lines = hydrogen::lines();
+    let profiles: Vec<Vec<hydrogen::Profile>> =
+        lines.iter().map(|line| layers.iter().map(|layer| line.profile(layer)).collect()).collect();
+    let mut ratio = vec![0.0; layers.len()];
+    // opacity at 5000 A sets the scale of depth
+    let reference: Vec<f64> = layers.iter().map(|l| l.continuum(5000.0)).collect();
+    wave.iter()
+        .map(|&w| {
+            for (r, (layer, k5000)) in ratio.iter_mut().zip(layers.iter().zip(&reference)) {
+                *r = layer.continuum(w) / k5000;
+            }
+            for (line, profile) in lines.iter().zip(&profiles) {
+                let offset = w - line.wave;
+                if offset.abs() < hydrogen::WINDOW {
+                    for (r, (p, k5000)) in ratio.iter_mut().zip(profile.iter().zip(&reference)) {
+                        *r += p.at(offset) / k5000;
+                    }
+                }
+            }
+            emergent(layers, &ratio, w)
+        })
+        .collect()
+}
+
+/// Integral of the Planck function over the layers, weighted with what they let through; `ratio` is the
+/// opacity in units of that at 5000 A.
+fn emergent(layers: &[Layer], ratio: &[f64], wave: f64) -> f64 {
+    let mut tau = layers[0].tau * ratio[0];
+    let mut source = planck(wave, layers[0].temperature);
+    let mut through = (-DIFFUSIVITY * tau).exp();
+    let mut flux = source * (1.0 - through);
+    for k in 1..layers.len() {
+        if through < 1e-4 {
+            break;
+        }
+        tau += 0.5 * (ratio[k] + ratio[k - 1]) * (layers[k].tau - layers[k - 1].tau);
+        let (next, out) = (planck(wave, layers[k].temperature), (-DIFFUSIVITY * tau).exp());
+        flux += 0.5 * (source + next) * (through - out);
+        (source, through) = (next, out);
+    }
+    flux + source * through
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::synthesis::log_grid;
+
+    /// Equivalent width in Angstrom between two wavelengths, against the line through the flux at both.
+    fn width(wave: &[f64], flux: &[f64], from: f64, to: f64) -> f64 {
+        let at = |w: f64| interp::linear(w, wave, flux);
+        let (a, b) = (at(from), at(to));
+        wave.windows(2)
+            .zip(flux)
+            .filter(|(w, _)| w[0] >= from && w[0] < to)
+            .map(|(w, f)| (1.0 - f / (a + (b - a) * (w[0] - from) / (to - from))) * (w[1] - w[0]))
+            .sum()
+    }
+
+    #[test]
+    fn the_sun_has_its_lines_and_its_colour() {
+        let wave = log_grid(3500.0, 10000.0, 2e-5);
+        let flux = flux(&Star::SUN, &wave);
+        let sodium = width(&wave, &flux, 5882.0, 5905.0);
+        assert!((1.0..2.2).contains(&sodium), "Na D {sodium}");
+        let h_alpha = width(&wave, &flux, 6540.0, 6590.0);
+        assert!((1.5..5.0).contains(&h_alpha), "H alpha {h_alpha}");
+        let triplet = width(&wave, &flux, 8525.0, 8565.0);
+        assert!((2.0..4.5).contains(&triplet), "Ca II 8542 {triplet}");
+    }
+
+    #[test]
+    fn balmer_lines_peak_in_a_stars_and_metals_in_cool_ones() {
+        let wave = log_grid(3500.0, 7000.0, 5e-5);
+        let h_delta = |teff| {
+            let f = flux(&Star { teff, logg: 4.0, feh: 0.0 }, &wave);
+            width(&wave, &f, 4040.0, 4163.0)
+        };
+        let (k, a, b) = (h_delta(5000.0), h_delta(9000.0), h_delta(20000.0));
+        assert!(a > 8.0 && a > 1.5 * b && a > k, "{k} {a} {b}");
+    }
+}

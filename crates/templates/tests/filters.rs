@@ -1,0 +1,46 @@
+//! The compact pass bands give the magnitudes of the published curves.
+
+mod common;
+
+use templates::filters::{DECAM_G, DECAM_R, DECAM_Z};
+
+/// Photon-weighted AB magnitude through a tabulated curve, an independent trapezoid rule.
+fn magnitude(curve: &[(f64, f64)], flux: impl Fn(f64) -> f64) -> f64 {
+    let (mut signal, mut reference) = (0.0, 0.0);
+    for p in curve.windows(2) {
+        let steps = 8;
+        for k in 0..steps {
+            let t = (k as f64 + 0.5) / steps as f64;
+            let w = p[0].0 + t * (p[1].0 - p[0].0);
+            let r = (p[0].1 + t * (p[1].1 - p[0].1)) * (p[1].0 - p[0].0) / steps as f64;
+            signal += r * w * flux(w) * 1e-17;
+            reference += r * 3.631e-20 * 2.99792458e18 / w;
+        }
+    }
+    -2.5 * (signal / reference).log10()
+}
+
+#[test]
+fn magnitudes_agree_with_the_published_curves() {
+    let Some(folder) = common::shared("filters") else { return };
+    let wave: Vec<f64> = (0..14000).map(|i| 3400.0 + 0.5 * i as f64).collect();
+    for (filter, band) in [(DECAM_G, "g"), (DECAM_R, "r"), (DECAM_Z, "z")] {
+        let text = std::fs::read_to_string(folder.join(format!("decam2014-{band}.ecsv"))).unwrap();
+        let curve: Vec<(f64, f64)> = text
+            .lines()
+            .filter_map(|l| {
+                let (w, r) = l.split_once(' ')?;
+                Some((10.0 * w.parse::<f64>().ok()?, r.parse().ok()?))
+            })
+            .filter(|(w, _)| (3410.0..10390.0).contains(w))
+            .collect();
+        assert!(curve.len() > 300);
+        for temperature in [3000.0, 4500.0, 6000.0, 9000.0, 20000.0, 60000.0] {
+            let planck = |w: f64| 1e20 / w.powi(5) / (1.43878e8 / (w * temperature)).exp_m1();
+            let flux: Vec<f64> = wave.iter().map(|w| planck(*w)).collect();
+            let ours = filter.ab_magnitude(&wave, &flux).unwrap();
+            let published = magnitude(&curve, planck);
+            assert!((ours - published).abs() < 0.02, "{band} at {temperature} K: {ours} {published}");
+        }
+    }
+}
