@@ -1,7 +1,7 @@
 //! A write that the system refuses half-way is an error of the system, and the old file stays. The limit on the
 //! size of files stands for a full disk; it holds for the whole process, so this test is alone in its file.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 

@@ -68,7 +68,7 @@ fn a_gzipped_file_cut_short() {
     let whole = std::fs::read(path).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let cut = folder.path().join("cut.fits.gz");
-    for n in [3, 100, 20_000, whole.len() / 2, whole.len() - 9] {
+    for n in [3, 100, 20_000, whole.len() / 2, whole.len() - 1000] {
         std::fs::write(&cut, &whole[..n]).unwrap();
         let error = Image::read(&cut).unwrap_err();
         assert!(matches!(error, Error::Fits { .. } | Error::MissingHdu { .. }), "{n}: {error}");
