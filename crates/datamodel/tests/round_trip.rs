@@ -105,3 +105,26 @@ fn raw_exposures() {
     assert!(absent.ends_with("HDU R0 is missing; the file has an unnamed primary, SPEC, B0, Z1"), "{absent}");
     twice_the_same_bytes(|p| raw.write(p).unwrap());
 }
+
+#[test]
+fn many_threads_read_and_write_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (frame, image) = (common::frame(), common::image());
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (frame, image, folder) = (&frame, &image, folder.path());
+            scope.spawn(move || {
+                for i in 0..10 {
+                    let path = folder.join(format!("frame-{thread}-{i}.fits"));
+                    frame.write(&path).unwrap();
+                    assert!(Frame::read(&path).unwrap() == *frame);
+                    // The same name from all threads: one of them wins, whole.
+                    let path = folder.join(format!("pix-{i}.fits"));
+                    image.write(&path).unwrap();
+                    assert!(Image::read(&path).unwrap() == *image);
+                }
+            });
+        }
+    });
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 90);
+}
