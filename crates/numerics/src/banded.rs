@@ -16,7 +16,7 @@ pub struct SymmetricBand {
 
 /// Dot product with four accumulators, so that the compiler can vectorise it; fixed order of summation.
 #[inline(always)]
-pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     let n = a.len().min(b.len());
     let (a4, a_rest) = a[..n].as_chunks::<8>();
     let (b4, b_rest) = b[..n].as_chunks::<8>();

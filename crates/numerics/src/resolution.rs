@@ -87,8 +87,15 @@ impl Resolution {
 
     /// `R s`: the spectrum `s` as the extraction reports it.
     pub fn apply(&self, s: &[f64]) -> Vec<f64> {
-        let n = self.ndiag / 2;
         let mut out = vec![0.0; self.nwave];
+        self.apply_into(s, &mut out);
+        out
+    }
+
+    /// [`Resolution::apply`] into a slice of `nwave` values.
+    pub fn apply_into(&self, s: &[f64], out: &mut [f64]) {
+        let n = self.ndiag / 2;
+        out.fill(0.0);
         for k in 0..self.ndiag {
             // i = j + k - n
             let j0 = n.saturating_sub(k);
@@ -102,16 +109,13 @@ impl Resolution {
                 *o += d * x;
             }
         }
-        out
     }
 
     /// `Rᵀ v`.
     pub fn apply_transposed(&self, v: &[f64]) -> Vec<f64> {
         (0..self.nwave)
             .map(|j| {
-                (0..self.ndiag)
-                    .filter_map(|k| self.row_of(k, j).map(|i| self.data[k * self.nwave + j] * v[i]))
-                    .sum()
+                (0..self.ndiag).filter_map(|k| self.row_of(k, j).map(|i| self.data[k * self.nwave + j] * v[i])).sum()
             })
             .collect()
     }

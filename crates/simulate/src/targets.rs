@@ -1,0 +1,268 @@
+//! What the fibres look at: sky, standard stars, galaxies, quasars and stars with the magnitudes of a survey.
+
+use crate::{instrument::Instrument, random, spectra::Spectra};
+use datamodel::mask::target;
+use numerics::resample;
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
+use templates::{
+    dust,
+    filters::{DECAM_G, DECAM_R, DECAM_Z, Filter},
+};
+
+/// Speed of light, km/s.
+const LIGHT_KMS: f64 = 299_792.458;
+/// Radial velocities of stars scatter by this much, km/s.
+const STELLAR_KMS: f64 = 80.0;
+/// Zero point of nanomaggies.
+const NANOMAGGY: f64 = 22.5;
+
+/// Class of a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Blank sky.
+    Sky,
+    /// F star whose flux is known.
+    Standard,
+    /// Galaxy of the bright survey.
+    Bgs,
+    /// Luminous red galaxy.
+    Lrg,
+    /// Emission-line galaxy.
+    Elg,
+    /// Quasar.
+    Qso,
+    /// Star of the Milky Way survey.
+    Star,
+    /// Nothing: the fibre is broken, and known to be.
+    Unassigned,
+}
+
+/// Shares of the classes among the science targets.
+const MIX: [(Class, f64); 5] = [(Class::Bgs, 0.32), (Class::Lrg, 0.24), (Class::Elg, 0.10), (Class::Qso, 0.18), (Class::Star, 0.16)];
+
+/// One fibre's target.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Its class.
+    pub class: Class,
+    /// Unique number.
+    pub targetid: i64,
+    /// GALAXY, QSO, STAR, SKY or NONE.
+    pub spectype: String,
+    /// Subtype of a star.
+    pub subtype: String,
+    /// Redshift.
+    pub z: f64,
+    /// Degrees.
+    pub ra: f64,
+    /// Degrees.
+    pub dec: f64,
+    /// Position of the fibre on the focal plane, mm.
+    pub focal: (f64, f64),
+    /// Reddening in magnitudes.
+    pub ebv: f64,
+    /// True AB magnitudes above the atmosphere in g, r, z, dust included; infinite for the sky.
+    pub mags: [f64; 3],
+    /// Above the atmosphere: vacuum Angstrom, 1e-17 erg/s/cm2/Angstrom; empty for the sky.
+    wave: Vec<f64>,
+    flux: Vec<f64>,
+}
+
+/// A field of the sky and its targets, one a fibre of all spectrographs simulated.
+#[derive(Debug, Clone)]
+pub struct Tile {
+    /// Its number.
+    pub id: i64,
+    /// Centre, degrees.
+    pub centre: (f64, f64),
+    /// In the order of the fibres.
+    pub targets: Vec<Target>,
+}
+
+impl Tile {
+    /// Draws a tile for the fibres of `spectrographs`; `dead` fibres get no sky or standard star.
+    pub fn draw(instrument: &Instrument, spectrographs: &[u8], dead: &[bool], spectra: &Spectra, id: i64, seed: u64) -> Self {
+        let mut rng = random::stream(seed, "tile", &[id as u64]);
+        let centre = (rng.random_range(100.0..300.0f64), rng.random_range(0.0..35.0f64));
+        let nfiber = instrument.nfiber();
+        let mut targets = Vec::new();
+        for (s, &spectrograph) in spectrographs.iter().enumerate() {
+            let classes = assign(instrument, &dead[s * nfiber..(s + 1) * nfiber], &mut rng);
+            for (row, class) in classes.into_iter().enumerate() {
+                let fiber = i64::from(spectrograph) * 500 + row as i64;
+                let focal = position(instrument, spectrograph, &mut rng);
+                let mut target = draw_target(class, spectra, &mut rng);
+                target.targetid = if class == Class::Unassigned { -1 } else { 1 } * (id * 10_000 + fiber);
+                target.focal = focal;
+                let arcsec = 1000.0 / instrument.telescope.plate_scale_um_arcsec;
+                target.dec = centre.1 + focal.1 * arcsec / 3600.0;
+                target.ra = centre.0 + focal.0 * arcsec / 3600.0 / target.dec.to_radians().cos();
+                targets.push(target);
+            }
+        }
+        Self { id, centre, targets }
+    }
+}
+
+/// Classes of a spectrograph's fibres: the shares of the instrument, in random order.
+fn assign(instrument: &Instrument, dead: &[bool], rng: &mut ChaCha8Rng) -> Vec<Class> {
+    let n = dead.len();
+    let count = |share: f64| (share * n as f64).round() as usize;
+    let (nsky, nstandard) = (count(instrument.sky_share), count(instrument.standard_share));
+    let mut free: Vec<usize> = (0..n).filter(|&i| !dead[i]).collect();
+    let mut classes: Vec<Class> = dead.iter().map(|&dead| if dead { Class::Unassigned } else { science_class(rng) }).collect();
+    for i in 0..(nsky + nstandard).min(free.len()) {
+        let pick = free.swap_remove(rng.random_range(0..free.len()));
+        classes[pick] = if i < nsky { Class::Sky } else { Class::Standard };
+    }
+    classes
+}
+
+fn science_class(rng: &mut ChaCha8Rng) -> Class {
+    let mut at = rng.random_range(0.0..1.0) * MIX.iter().map(|m| m.1).sum::<f64>();
+    for (class, share) in MIX {
+        at -= share;
+        if at < 0.0 {
+            return class;
+        }
+    }
+    Class::Bgs
+}
+
+/// A place in the sector of the focal plane that the spectrograph's fibres reach, mm.
+fn position(instrument: &Instrument, spectrograph: u8, rng: &mut ChaCha8Rng) -> (f64, f64) {
+    let radius = instrument.telescope.field_radius_deg * 3.6 * instrument.telescope.plate_scale_um_arcsec * rng.random_range(0.0..1.0f64).sqrt();
+    let sector = std::f64::consts::TAU / f64::from(instrument.spectrographs);
+    let angle = sector * (f64::from(spectrograph) + rng.random_range(0.0..1.0));
+    (radius * angle.cos(), radius * angle.sin())
+}
+
+fn draw_target(class: Class, spectra: &Spectra, rng: &mut ChaCha8Rng) -> Target {
+    let ebv = rng.random_range(0.02..0.05);
+    let (z, mag) = redshift_and_magnitude(class, rng);
+    let blank = Target { class, ebv, spectype: if class == Class::Sky { "SKY" } else { "NONE" }.into(), ..Target::none() };
+    let Some(model) = spectra.draw(class, z, rng) else { return blank };
+    let wave: Vec<f64> = model.wave.iter().map(|w| w * (1.0 + z)).collect();
+    let mut flux: Vec<f64> = wave.iter().zip(&model.flux).map(|(&w, f)| f.max(0.0) * dust::transmission(ebv, w) * spectra.igm(class, z, w)).collect();
+    let magnitude = |filter: &Filter, flux: &[f64]| photometric(filter, &wave, flux).unwrap_or(f64::INFINITY);
+    let scale = 10f64.powf(-0.4 * (mag - magnitude(&DECAM_R, &flux)));
+    flux.iter_mut().for_each(|f| *f *= scale);
+    let mags = [DECAM_G, DECAM_R, DECAM_Z].map(|filter| magnitude(&filter, &flux));
+    Target { spectype: model.spectype, subtype: model.subtype, z, mags, wave, flux, ..blank }
+}
+
+/// AB magnitude of a spectrum that is continued with its end values where the filter reaches further.
+fn photometric(filter: &Filter, wave: &[f64], flux: &[f64]) -> Option<f64> {
+    let (mut w, mut f) = (wave.to_vec(), flux.to_vec());
+    w.insert(0, w[0].min(3000.0) - 100.0);
+    f.insert(0, f[0]);
+    w.push(w[w.len() - 1].max(11_000.0) + 100.0);
+    f.push(f[f.len() - 1]);
+    filter.ab_magnitude(&w, &f).filter(|m| m.is_finite())
+}
+
+/// Redshift and r magnitude as the survey's samples have them.
+fn redshift_and_magnitude(class: Class, rng: &mut ChaCha8Rng) -> (f64, f64) {
+    let normal = |rng: &mut ChaCha8Rng| rng.sample::<f64, _>(StandardNormal);
+    // counts grow towards the faint end: the square root of a uniform number
+    let mut faint = |bright: f64, limit: f64| bright + (limit - bright) * rng.random_range(0.0..1.0f64).sqrt();
+    match class {
+        Class::Sky | Class::Unassigned => (0.0, f64::INFINITY),
+        Class::Standard => {
+            let mag = faint(16.0, 18.8);
+            (STELLAR_KMS * normal(rng) / LIGHT_KMS, mag)
+        }
+        Class::Star => {
+            let mag = faint(16.0, 19.0);
+            (STELLAR_KMS * normal(rng) / LIGHT_KMS, mag)
+        }
+        Class::Bgs => {
+            let mag = faint(16.5, 20.0);
+            ((0.04 + 0.05 * (mag - 16.5) + 0.06 * normal(rng).abs()).min(0.55), mag)
+        }
+        Class::Lrg => {
+            let z = rng.random_range(0.3..1.0);
+            (z, (18.6 + 3.6 * z + 0.3 * normal(rng)).clamp(19.5, 22.3))
+        }
+        Class::Elg => {
+            let mag = faint(22.0, 23.5);
+            (rng.random_range(0.6..1.5), mag)
+        }
+        Class::Qso => {
+            let mag = faint(18.5, 22.5);
+            (rng.random_range(0.5..3.5), mag)
+        }
+    }
+}
+
+impl Target {
+    /// What a fibre looks at that has no target.
+    pub fn none() -> Self {
+        Self {
+            class: Class::Unassigned,
+            targetid: -1,
+            spectype: "NONE".into(),
+            subtype: String::new(),
+            z: 0.0,
+            ra: 0.0,
+            dec: 0.0,
+            focal: (0.0, 0.0),
+            ebv: 0.0,
+            mags: [f64::INFINITY; 3],
+            wave: Vec::new(),
+            flux: Vec::new(),
+        }
+    }
+
+    /// Flux above the atmosphere on a grid, 1e-17 erg/s/cm2/Angstrom, averaged over each step; 0 outside the
+    /// model.
+    pub fn flux_on(&self, waves: &[f64]) -> Vec<f64> {
+        if self.wave.len() < 2 { vec![0.0; waves.len()] } else { resample::rebin(waves, &self.wave, &self.flux) }
+    }
+
+    /// Whether it is a sky fibre.
+    pub fn is_sky(&self) -> bool {
+        self.class == Class::Sky
+    }
+
+    /// True fluxes in g, r, z, nanomaggies.
+    pub fn nanomaggies(&self) -> [f64; 3] {
+        self.mags.map(|m| 10f64.powf(0.4 * (NANOMAGGY - m)))
+    }
+
+    /// DESI_TARGET, BGS_TARGET, MWS_TARGET.
+    pub fn target_bits(&self) -> [i64; 3] {
+        const BGS_FAINT: i64 = 1 << 0;
+        const BGS_BRIGHT: i64 = 1 << 1;
+        const MWS_MAIN: i64 = 1 << 8;
+        match self.class {
+            Class::Sky => [target::SKY, 0, 0],
+            Class::Standard if self.mags[1] < 18.0 => [target::STD_BRIGHT | target::MWS_ANY, 0, MWS_MAIN],
+            Class::Standard => [target::STD_FAINT | target::MWS_ANY, 0, MWS_MAIN],
+            Class::Bgs => [target::BGS_ANY, if self.mags[1] < 19.5 { BGS_BRIGHT } else { BGS_FAINT }, 0],
+            Class::Lrg => [target::LRG, 0, 0],
+            Class::Elg => [target::ELG, 0, 0],
+            Class::Qso => [target::QSO, 0, 0],
+            Class::Star => [target::MWS_ANY, 0, MWS_MAIN],
+            Class::Unassigned => [0, 0, 0],
+        }
+    }
+}
+
+impl Class {
+    /// Name for the truth table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sky => "SKY",
+            Self::Standard => "STD",
+            Self::Bgs => "BGS",
+            Self::Lrg => "LRG",
+            Self::Elg => "ELG",
+            Self::Qso => "QSO",
+            Self::Star => "STAR",
+            Self::Unassigned => "NONE",
+        }
+    }
+}
