@@ -12,7 +12,7 @@ pub(crate) const RYDBERG_EV: f64 = 13.598;
 /// k in eV/K.
 pub(crate) const BOLTZMANN_EV: f64 = 8.617333e-5;
 /// log10 of the optical depths at 5000 A of the first and the last layer, and how many there are.
-const DEPTHS: (f64, f64, usize) = (-4.5, 1.6, 32);
+const DEPTHS: (f64, f64, usize) = (-4.5, 1.5, 24);
 
 /// Parameters of a star.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -143,14 +143,26 @@ impl Layer {
         const ALPHA: f64 = 1.0449e-26; // cm2/Angstrom3
         const LEVELS: usize = 8;
         let kt = BOLTZMANN_EV * self.temperature;
+        let merged = self.merged_level();
         let bound: f64 = (1..=LEVELS)
-            .filter(|n| wave < 911.75 * (n * n) as f64)
-            .map(|n| 2.0 * self.level(n) / (2.0 * (n as f64).powi(5)))
+            .map(|n| {
+                let n2 = (n * n) as f64;
+                // redward of the limit, transitions to levels that the plasma has dissolved go on
+                let open = 1.0 / n2 - 911.75 / wave;
+                let dissolved = if open <= 0.0 { 1.0 } else { 1.0 - survival(open.sqrt().recip(), merged) };
+                dissolved * self.level(n) / (n as f64).powi(5)
+            })
             .sum();
         // levels above the last as an integral, then free-free
         let above = RYDBERG_EV / ((LEVELS + 1) as f64).powi(2);
         let boltzmann = self.neutral * (-RYDBERG_EV / kt).exp() * kt / (2.0 * RYDBERG_EV);
         ALPHA * wave.powi(3) * (bound + boltzmann * ((above / kt).exp() - 1.0) + boltzmann)
+    }
+
+    /// The level of hydrogen whose Stark broadening equals its distance from the next (Inglis & Teller 1939,
+    /// ApJ 90, 439).
+    pub(crate) fn merged_level(&self) -> f64 {
+        10f64.powf((23.26 - self.electron_density().log10()) / 7.5)
     }
 
     /// Absorption by H-, cm2 per neutral hydrogen atom: bound-free of John 1988 (A&A 193, 189), free-free
@@ -175,6 +187,12 @@ impl Layer {
         let free_free = 1e-26 * 10f64.powf(f0 + t * (f1 + t * f2));
         self.electron_pressure * (bound_free + free_free)
     }
+}
+
+/// Fraction of the atoms in which a level exists, where the plasma dissolves those from `merged` on (in the manner
+/// of Daeppen, Anderson & Mihalas 1987, ApJ 319, 195).
+pub(crate) fn survival(level: f64, merged: f64) -> f64 {
+    1.0 / (1.0 + (level / merged).powi(8))
 }
 
 /// The layers of a star's atmosphere, outermost first.

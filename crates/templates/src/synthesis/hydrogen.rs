@@ -1,13 +1,13 @@
 //! The lines of hydrogen: Doppler core and Stark wings, layer by layer.
 
 use super::LIGHT_KMS;
-use super::atmosphere::Layer;
+use super::atmosphere::{Layer, survival};
 
 /// The series whose lines are computed (Lyman, Balmer, Paschen) and the last upper level.
 const SERIES: [usize; 3] = [1, 2, 3];
 const LAST_LEVEL: usize = 24;
 /// Wings are followed to this distance from the centre, Angstrom.
-pub(crate) const WINDOW: f64 = 250.0;
+const FARTHEST: f64 = 250.0;
 /// Doppler width of the core in km/s: thermal and turbulent.
 const DOPPLER: f64 = 12.0;
 
@@ -44,43 +44,56 @@ fn line(lower: usize, upper: usize) -> Line {
 }
 
 impl Line {
-    /// Absorption in cm2 per hydrogen nucleus of `layer`, as a function of the distance from the centre in Angstrom:
-    /// (strength, Doppler width, Stark width), see [`Profile::at`].
-    pub(crate) fn profile(&self, layer: &Layer) -> Profile {
+    /// Absorption per hydrogen nucleus of `layer`, in units of the opacity `reference` (cm2).
+    pub(crate) fn profile(&self, layer: &Layer, reference: f64) -> Profile {
         let density = layer.electron_density();
         let field = 1.25e-9 * density.powf(2.0 / 3.0); // Holtsmark's normal field strength
-        // levels whose Stark broadening exceeds their distance have merged with the continuum
-        // (Inglis & Teller 1939); their lines fade away
+        // lines to levels that have merged with the continuum fade away
         let lower = self.lower as f64;
         let upper = (1.0 / (1.0 / (lower * lower) - 911.763 / self.wave)).sqrt();
-        let merged = 10f64.powf((23.26 - density.log10()) / 7.5);
-        let survival = 1.0 / (1.0 + (upper / merged).powi(8));
+        let survival = survival(upper, layer.merged_level());
         let stimulated = 1.0 - (-super::HC_OVER_K / (self.wave * layer.temperature)).exp();
         let strength = 8.853e-21 * self.wave * self.wave * self.f * layer.level(self.lower) * stimulated * survival;
-        Profile { strength, doppler: self.wave * DOPPLER / LIGHT_KMS, stark: 2.5 * field * self.stark }
+        Profile::new(strength / reference, self.wave * DOPPLER / LIGHT_KMS, 2.5 * field * self.stark)
     }
 }
 
 /// Absorption against the distance from the centre.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Profile {
-    strength: f64,
-    doppler: f64,
-    stark: f64,
+    core: f64,
+    inverse_doppler: f64,
+    wing: f64,
+    inverse_width: f64,
 }
 
 impl Profile {
-    /// cm2 per hydrogen nucleus at `offset` Angstrom: Holtsmark wings, 1 / (1 + beta^5/2) normalised (their
-    /// asymptote is that of the theory, doubled for the electrons), convolved with the core by adding the
-    /// widths.
+    /// Holtsmark wings, 1 / (1 + beta^5/2) normalised (their asymptote is that of the theory, doubled for the
+    /// electrons), and a Doppler core, which share the `strength` by their widths in Angstrom.
+    fn new(strength: f64, doppler: f64, stark: f64) -> Self {
+        let share = doppler / (doppler + stark);
+        let width = stark + 0.5 * doppler;
+        Self {
+            core: strength * share * 0.5642 / doppler,
+            inverse_doppler: 1.0 / doppler,
+            wing: strength * (1.0 - share) * 0.3784 / width,
+            inverse_width: 1.0 / width,
+        }
+    }
+
+    /// Absorption at a distance of `offset` >= 0 Angstrom.
+    #[inline]
     pub(crate) fn at(&self, offset: f64) -> f64 {
-        let width = self.stark + 0.5 * self.doppler;
-        let beta = offset.abs() / width;
-        let stark = 0.3784 / width / (1.0 + beta * beta * beta.sqrt());
-        let x = offset / self.doppler;
-        let share = self.doppler / (self.doppler + self.stark); // of the core
-        let core = if x.abs() < 5.0 { 0.5642 / self.doppler * (-x * x).exp() } else { 0.0 };
-        self.strength * (share * core + (1.0 - share) * stark)
+        let beta = offset * self.inverse_width;
+        let x = offset * self.inverse_doppler;
+        let core = if x < 5.0 { self.core * (-x * x).exp() } else { 0.0 };
+        core + self.wing / (1.0 + beta * beta * beta.sqrt())
+    }
+
+    /// Distance at which the absorption falls below `least`.
+    pub(crate) fn reach(&self, least: f64) -> f64 {
+        let wing = (self.wing / least).powf(0.4) / self.inverse_width;
+        wing.max(5.0 / self.inverse_doppler).min(FARTHEST)
     }
 }
 
@@ -100,8 +113,8 @@ mod tests {
 
     #[test]
     fn profiles_are_normalised() {
-        let p = Profile { strength: 1.0, doppler: 0.3, stark: 2.0 };
-        let sum: f64 = (-200_000..200_000).map(|i| p.at(i as f64 * 0.01) * 0.01).sum();
+        let p = Profile::new(1.0, 0.3, 2.0);
+        let sum: f64 = (-200_000..200_000).map(|i| p.at((i as f64 * 0.01).abs()) * 0.01).sum();
         assert!((sum - 1.0).abs() < 0.03, "{sum}");
     }
 }

@@ -49,34 +49,60 @@ fn knots(first: f64, last: f64) -> Vec<f64> {
     }
     knots.retain(|w| (first * 0.999..=last * 1.001).contains(w));
     knots.sort_by(f64::total_cmp);
-    knots.dedup_by(|b, a| *b - *a < 0.05);
+    knots.dedup_by(|b, a| *b - *a < 0.15);
     knots
 }
 
 /// Emergent flux of the continuum and the lines of hydrogen.
 fn hydrogen_flux(layers: &[Layer], wave: &[f64]) -> Vec<f64> {
-    let lines = hydrogen::lines();
-    let profiles: Vec<Vec<hydrogen::Profile>> =
-        lines.iter().map(|line| layers.iter().map(|layer| line.profile(layer)).collect()).collect();
-    let mut ratio = vec![0.0; layers.len()];
+    let n = layers.len();
     // opacity at 5000 A sets the scale of depth
     let reference: Vec<f64> = layers.iter().map(|l| l.continuum(5000.0)).collect();
+    let coarse = continuum_knots(wave[0], wave[wave.len() - 1]);
+    let continuum: Vec<Vec<f64>> = coarse
+        .iter()
+        .map(|w| layers.iter().zip(&reference).map(|(l, r)| l.continuum(*w) / r).collect())
+        .collect();
+    let lines: Vec<(f64, f64, Vec<hydrogen::Profile>)> = hydrogen::lines()
+        .iter()
+        .map(|line| {
+            let profiles: Vec<hydrogen::Profile> =
+                layers.iter().zip(&reference).map(|(layer, r)| line.profile(layer, *r)).collect();
+            (line.wave, profiles.iter().map(|p| p.reach(1e-3)).fold(0.0, f64::max), profiles)
+        })
+        .collect();
+    let mut ratio = vec![0.0; n];
+    let mut k = 0;
     wave.iter()
         .map(|&w| {
-            for (r, (layer, k5000)) in ratio.iter_mut().zip(layers.iter().zip(&reference)) {
-                *r = layer.continuum(w) / k5000;
+            while k + 2 < coarse.len() && coarse[k + 1] <= w {
+                k += 1;
             }
-            for (line, profile) in lines.iter().zip(&profiles) {
-                let offset = w - line.wave;
-                if offset.abs() < hydrogen::WINDOW {
-                    for (r, (p, k5000)) in ratio.iter_mut().zip(profile.iter().zip(&reference)) {
-                        *r += p.at(offset) / k5000;
-                    }
+            let part = (w - coarse[k]) / (coarse[k + 1] - coarse[k]);
+            for (r, (a, b)) in ratio.iter_mut().zip(continuum[k].iter().zip(&continuum[k + 1])) {
+                *r = a + part * (b - a);
+            }
+            for (centre, reach, profiles) in &lines {
+                let offset = (w - centre).abs();
+                if offset < *reach {
+                    ratio.iter_mut().zip(profiles).for_each(|(r, p)| *r += p.at(offset));
                 }
             }
             emergent(layers, &ratio, w)
         })
         .collect()
+}
+
+/// Wavelengths between which the continuous opacity is interpolated: every 1%, and
+/// densely redward of the limits of the series of hydrogen.
+fn continuum_knots(first: f64, last: f64) -> Vec<f64> {
+    let mut knots = super::log_grid(first * 0.999, last * 1.001, 4e-3);
+    for n in 1..=4 {
+        let limit = 911.75 * f64::from(n * n);
+        knots.extend([0.99999, 1.00001, 1.002, 1.004, 1.007, 1.011, 1.016, 1.023, 1.032].map(|x| x * limit));
+    }
+    knots.sort_by(f64::total_cmp);
+    knots
 }
 
 /// Integral of the Planck function over the layers, weighted with what they let through; `ratio` is the
