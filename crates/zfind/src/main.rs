@@ -1,2 +1,156 @@
-//! `desi_zfind`
-fn main() {}
+//! `desi_zfind`: redshifts and classes of the targets of a brick, or of any spectra.
+
+use datamodel::{Header, fits::FitsReader};
+use rayon::prelude::*;
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+use zfind::{
+    finder::{Answer, Finder},
+    input::Inputs,
+    output,
+    prior::{Prior, Shape},
+};
+
+/// Fit templates to spectra: redshift, class, warnings
+#[derive(clap::Args)]
+struct Args {
+    /// Brick, spectra-, coadd- or SDSS spec- files; spectra of one TARGETID are coadded
+    #[arg(long, alias = "infile", short = 'i', num_args = 1.., value_name = "FILE", required_unless_present = "brick")]
+    infiles: Vec<PathBuf>,
+    /// Redshift file to write
+    #[arg(long, short = 'o', value_name = "ZBEST", required_unless_present = "brick")]
+    outfile: Option<PathBuf>,
+    /// Instead of both: this brick of the production $DESI_SPECTRO_REDUX/$SPECPROD
+    #[arg(long, short = 'b', value_name = "NAME", conflicts_with = "infiles")]
+    brick: Option<String>,
+    /// Template files or folders of them [default: $RR_TEMPLATE_DIR, else the built-in set]
+    #[arg(long, short = 't', num_args = 1.., value_name = "PATH")]
+    templates: Vec<PathBuf>,
+    /// Also write the chi2 scans and all minima
+    #[arg(long, value_name = "DETAILS")]
+    details: Option<PathBuf>,
+    /// Minima of chi2 to fit for each class
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
+    nminima: u16,
+    /// Only these targets
+    #[arg(long, value_delimiter = ',', value_name = "ID", allow_negative_numbers = true)]
+    targetids: Vec<i64>,
+    /// Priors on redshifts: HDU PRIORS with TARGETID, FUNCTION (gaussian, lorentzien, tophat), Z, SIGMA
+    #[arg(long, value_name = "FILE")]
+    priors: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    step::main::<Args>("desi_zfind", run)
+}
+
+fn run(args: Args) -> step::Result {
+    let (infiles, outfile) = files(&args)?;
+    let templates = read_templates(&args.templates)?;
+    let priors = args.priors.as_deref().map(read_priors).transpose()?.unwrap_or_default();
+    let inputs = Inputs::read(&infiles, &args.targetids)?;
+    if inputs.targets.is_empty() {
+        let what = if args.targetids.is_empty() { "it holds no spectrum" } else { "it holds none of the --targetids" };
+        return Err(step::Error::data(&infiles[0], what));
+    }
+    let finder = Finder::new(templates, inputs.range(), usize::from(args.nminima));
+    log::info!("{} targets, {} templates", inputs.targets.len(), finder.bases().len());
+    warn_of_uncovered(&finder, inputs.range());
+    let bar = step::progress_bar(inputs.targets.len() as u64, "targets");
+    let answers: Vec<Answer> = inputs
+        .targets
+        .par_iter()
+        .map(|entry| {
+            let answer = finder.run(inputs.target(entry), priors.get(&entry.id));
+            bar.inc(1);
+            answer
+        })
+        .collect();
+    bar.finish_and_clear();
+    let mut header = Header::new();
+    infiles.iter().take(100).enumerate().for_each(|(i, p)| step::record_input(&mut header, &format!("INFIL{i:03}"), p));
+    step::stamp(&mut header);
+    let zbest = output::zbest(&inputs, &finder, &answers, header);
+    let mut written = vec![outfile.clone()];
+    if let Some(details) = args.details {
+        output::write_details(&details, &inputs, &finder, &answers)?;
+        written.push(details);
+    }
+    zbest.write(&outfile)?;
+    let doubtful = zbest.redshifts.iter().filter(|r| r.zwarn != 0).count();
+    log::info!("{} redshifts, {doubtful} of them with a warning", zbest.redshifts.len());
+    Ok(written)
+}
+
+/// Input and output files, from the options or the production.
+fn files(args: &Args) -> Result<(Vec<PathBuf>, PathBuf), step::Error> {
+    let Some(brick) = &args.brick else {
+        let outfile = args.outfile.clone().ok_or_else(|| step::Error::usage("--outfile is missing"))?;
+        return Ok((args.infiles.clone(), outfile));
+    };
+    let variable = |name: &str| {
+        std::env::var_os(name).filter(|v| !v.is_empty()).ok_or_else(|| {
+            step::Error::usage(format!(
+                "--brick needs ${name}: source the production's setup.sh, or give --infiles and --outfile"
+            ))
+        })
+    };
+    let folder = PathBuf::from(variable("DESI_SPECTRO_REDUX")?).join(variable("SPECPROD")?).join("bricks").join(brick);
+    let outfile = args.outfile.clone().unwrap_or_else(|| folder.join(format!("zbest-{brick}.fits")));
+    Ok((vec![folder.join(format!("brick-{brick}.fits"))], outfile))
+}
+
+fn read_templates(paths: &[PathBuf]) -> Result<Vec<templates::Template>, step::Error> {
+    let environment = std::env::var_os("RR_TEMPLATE_DIR").filter(|v| !v.is_empty()).map(PathBuf::from);
+    match (paths, environment) {
+        ([], None) => Ok(templates::builtin()),
+        ([], Some(folder)) => Ok(templates::load(&[folder])?),
+        (paths, _) => Ok(templates::load(paths)?),
+    }
+}
+
+fn read_priors(path: &Path) -> Result<HashMap<i64, Prior>, step::Error> {
+    let table = FitsReader::open(path)?.table("PRIORS")?;
+    let missing =
+        |what: &str| step::Error::data(path, format!("HDU PRIORS: column {what} is missing or of another type"));
+    let ids = table.ints("TARGETID").ok_or_else(|| missing("TARGETID"))?;
+    let z = table.floats("Z").ok_or_else(|| missing("Z"))?;
+    let sigma = table.floats("SIGMA").ok_or_else(|| missing("SIGMA"))?;
+    let names = table.strings("FUNCTION").ok_or_else(|| missing("FUNCTION"))?;
+    let prior = |i: usize| {
+        let shape = match names[i].trim() {
+            "gaussian" => Shape::Gaussian,
+            "lorentzien" | "lorentzian" => Shape::Lorentzian,
+            "tophat" => Shape::Tophat,
+            other => {
+                return Err(step::Error::data(
+                    path,
+                    format!("HDU PRIORS: FUNCTION '{other}' is none of gaussian, lorentzien, tophat"),
+                ));
+            }
+        };
+        if !(sigma[i] > 0.0 && z[i].is_finite()) {
+            return Err(step::Error::data(
+                path,
+                format!("HDU PRIORS: target {}: Z {} SIGMA {} is no prior", ids[i], z[i], sigma[i]),
+            ));
+        }
+        Ok((ids[i], Prior { shape, z: z[i], sigma: sigma[i] }))
+    };
+    (0..ids.len()).map(prior).collect()
+}
+
+/// Data that a template does not reach are not used; that should be no more than the ends of SDSS spectra.
+fn warn_of_uncovered(finder: &Finder, range: (f64, f64)) {
+    let (low, high) = finder.coverage();
+    if range.0 < low || range.1 > high {
+        log::info!(
+            "of the data's {:.0}-{:.0} Angstrom all templates span {low:.0}-{high:.0}: the rest is not used",
+            range.0,
+            range.1
+        );
+    }
+}

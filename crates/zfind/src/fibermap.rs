@@ -1,0 +1,213 @@
+//! What the fibermaps say of a target: its row of the output, and warnings.
+
+use crate::input::{Entry, Inputs, Source};
+use datamodel::{ColumnData, Fibermap, Table, mask::fiber, mask::zwarn};
+
+/// Columns of single exposures, which a coadd's FIBERMAP does not have and its EXP_FIBERMAP has (besides TARGETID and
+/// those of the fibre).
+const EXPOSURE_COLUMNS: [&str; 26] = [
+    "NIGHT",
+    "EXPID",
+    "MJD",
+    "TILEID",
+    "EXPTIME",
+    "PETAL_LOC",
+    "DEVICE_LOC",
+    "LOCATION",
+    "FIBER",
+    "FIBERSTATUS",
+    "FIBERASSIGN_X",
+    "FIBERASSIGN_Y",
+    "LAMBDA_REF",
+    "PLATE_RA",
+    "PLATE_DEC",
+    "NUM_ITER",
+    "FIBER_X",
+    "FIBER_Y",
+    "DELTA_X",
+    "DELTA_Y",
+    "FIBER_RA",
+    "FIBER_DEC",
+    "PSF_TO_FIBER_SPECFLUX",
+    "FLAT_TO_PSF_FLUX",
+    "PRIORITY",
+    "SUBPRIORITY",
+];
+
+/// Of those, the ones that a coadd's FIBERMAP keeps from the first exposure.
+const KEPT: [&str; 9] = [
+    "PETAL_LOC",
+    "DEVICE_LOC",
+    "LOCATION",
+    "FIBER",
+    "FIBERASSIGN_X",
+    "FIBERASSIGN_Y",
+    "PLATE_RA",
+    "PLATE_DEC",
+    "PRIORITY",
+];
+
+/// One row a target: that of its first spectrum, with COADD_FIBERSTATUS, COADD_NUMEXP, COADD_EXPTIME,
+/// COADD_NUMNIGHT and COADD_NUMTILE over all its spectra; rows of coadds stay as they are.
+pub fn of_targets(inputs: &Inputs) -> Fibermap {
+    let first: Vec<(usize, usize)> = inputs.targets.iter().map(|t| t.rows[0]).collect();
+    let mut fibermap = rows(inputs, &first);
+    if inputs.sources.iter().all(Source::is_coadd) {
+        return fibermap;
+    }
+    for name in EXPOSURE_COLUMNS.iter().filter(|n| !KEPT.contains(n)) {
+        fibermap.table = without(&fibermap.table, name);
+    }
+    let status = inputs.targets.iter().map(|t| coadd_fiberstatus(inputs, t) as i32).collect();
+    fibermap.table.set("COADD_FIBERSTATUS", "", ColumnData::I32(status));
+    let distinct = |name: &str| {
+        let count = |t: &Entry| {
+            let mut values: Vec<i64> = t.rows.iter().filter_map(|&(f, r)| value(&inputs.sources[f], name, r)).collect();
+            values.sort_unstable();
+            values.dedup();
+            values.len().max(1) as i16
+        };
+        ColumnData::I16(inputs.targets.iter().map(count).collect())
+    };
+    let exptime =
+        |t: &Entry| -> f32 { t.rows.iter().map(|&(f, r)| float(&inputs.sources[f], "EXPTIME", r)).sum::<f64>() as f32 };
+    fibermap.table.set("COADD_NUMEXP", "", distinct("EXPID"));
+    fibermap.table.set("COADD_EXPTIME", "s", ColumnData::F32(inputs.targets.iter().map(exptime).collect()));
+    fibermap.table.set("COADD_NUMNIGHT", "", distinct("NIGHT"));
+    fibermap.table.set("COADD_NUMTILE", "", distinct("TILEID"));
+    fibermap
+}
+
+/// One row a target and exposure: those of the coadds, and those of single exposures.
+pub fn of_exposures(inputs: &Inputs) -> Option<Fibermap> {
+    let mut parts: Vec<Fibermap> = Vec::new();
+    for (file, source) in inputs.sources.iter().enumerate() {
+        match source {
+            Source::Desi { spectra, .. } if source.is_coadd() => {
+                let Some(exposures) = &spectra.exp_fibermap else { continue };
+                let ids = exposures.targetids();
+                let wanted = |r: &usize| inputs.targets.iter().any(|t| t.id == ids[*r]);
+                parts.push(exposures.select(&(0..ids.len()).filter(wanted).collect::<Vec<_>>()));
+            }
+            Source::Desi { spectra, .. } => {
+                let mut mine: Vec<usize> =
+                    inputs.targets.iter().flat_map(|t| &t.rows).filter(|r| r.0 == file).map(|r| r.1).collect();
+                mine.sort_unstable();
+                let mut part = spectra.fibermap.select(&mine);
+                let mut table = Table::new();
+                for c in part.table.columns() {
+                    if c.name == "TARGETID" || EXPOSURE_COLUMNS.contains(&c.name.as_str()) {
+                        table.set_column(c.clone());
+                    }
+                }
+                part.table = table;
+                parts.push(part);
+            }
+            Source::Sdss(_) => {}
+        }
+    }
+    stack(&parts.iter().collect::<Vec<_>>())
+}
+
+/// TSNR2 of each target: the sums over its spectra of the SCORES columns of that name.
+pub fn tsnr2(inputs: &Inputs) -> Option<Table> {
+    let scores = |file: usize| match &inputs.sources[file] {
+        Source::Desi { spectra, .. } => spectra.scores.as_ref(),
+        Source::Sdss(_) => None,
+    };
+    let first = (0..inputs.sources.len()).find_map(scores)?;
+    let names: Vec<&String> = first.columns().iter().map(|c| &c.name).filter(|n| n.starts_with("TSNR2_")).collect();
+    if names.is_empty() {
+        return None;
+    }
+    let mut table = Table::new();
+    table.set("TARGETID", "", ColumnData::I64(inputs.targets.iter().map(|t| t.id).collect()));
+    for name in names {
+        let columns: Vec<Vec<f64>> =
+            (0..inputs.sources.len()).map(|f| scores(f).and_then(|s| s.floats(name)).unwrap_or_default()).collect();
+        let sum = |t: &Entry| {
+            t.rows.iter().filter_map(|&(f, r)| columns[f].get(r)).filter(|x| x.is_finite()).sum::<f64>() as f32
+        };
+        table.set(name, "", ColumnData::F32(inputs.targets.iter().map(sum).collect()));
+    }
+    Some(table)
+}
+
+/// Warnings that DESI derives from OBJTYPE and COADD_FIBERSTATUS (formats.md 14.4).
+pub fn warnings(inputs: &Inputs, target: &Entry) -> i64 {
+    let (file, row) = target.rows[0];
+    let objtype = inputs.sources[file].fibermap().table.strings("OBJTYPE").map_or("TGT", |v| v[row].trim());
+    let status = coadd_fiberstatus(inputs, target);
+    let has = |bits: u32| status & bits != 0;
+    let known = objtype == "TGT" || objtype == "SKY";
+    let flag = |on: bool, bit: i64| if on { bit } else { 0 };
+    flag(objtype == "SKY", zwarn::SKY)
+        | flag(has(fiber::BADAMPB | fiber::BADAMPR | fiber::BADAMPZ), zwarn::LITTLE_COVERAGE)
+        | flag(has(fiber::BROKENFIBER), zwarn::UNPLUGGED)
+        | flag(!known, zwarn::BAD_TARGET)
+        | flag(!known || has(fiber::BADPOSITION | fiber::BROKENFIBER | fiber::UNASSIGNED), zwarn::NODATA)
+        | flag(has(fiber::POORPOSITION), zwarn::POORDATA)
+}
+
+/// Bits that all spectra of a target have.
+fn coadd_fiberstatus(inputs: &Inputs, target: &Entry) -> u32 {
+    let status = |&(f, r): &(usize, usize)| {
+        let source = &inputs.sources[f];
+        value(source, "COADD_FIBERSTATUS", r).or_else(|| value(source, "FIBERSTATUS", r)).unwrap_or(0) as u32
+    };
+    target.rows.iter().map(status).fold(u32::MAX, |all, s| all & s)
+}
+
+fn value(source: &Source, column: &str, row: usize) -> Option<i64> {
+    match &source.fibermap().table.column(column)?.data {
+        ColumnData::I16(v) => v.get(row).map(|&x| i64::from(x)),
+        ColumnData::I32(v) => v.get(row).map(|&x| i64::from(x)),
+        ColumnData::I64(v) => v.get(row).copied(),
+        other => other.to_i64()?.get(row).copied(),
+    }
+}
+
+fn float(source: &Source, column: &str, row: usize) -> f64 {
+    let column = source.fibermap().table.floats(column);
+    column.and_then(|v| v.get(row).copied()).filter(|x| x.is_finite()).unwrap_or(0.0)
+}
+
+/// Rows of several files in the given order.
+fn rows(inputs: &Inputs, wanted: &[(usize, usize)]) -> Fibermap {
+    let all: Vec<&Fibermap> = inputs.sources.iter().map(Source::fibermap).collect();
+    let starts: Vec<usize> = all.iter().scan(0, |sum, f| Some(std::mem::replace(sum, *sum + f.len()))).collect();
+    let stacked = stack(&all).unwrap_or_default();
+    stacked.select(&wanted.iter().map(|&(f, r)| starts[f] + r).collect::<Vec<_>>())
+}
+
+/// One below the other, with the columns that all have in the same type and shape.
+fn stack(parts: &[&Fibermap]) -> Option<Fibermap> {
+    let (first, others) = parts.split_first()?;
+    let mut stacked = (*first).clone();
+    for part in others {
+        let common = |table: &Table, other: &Table| {
+            let mut t = Table::new();
+            for c in table.columns() {
+                let same = other.column(&c.name).is_some_and(|o| {
+                    o.shape == c.shape && std::mem::discriminant(&o.data) == std::mem::discriminant(&c.data)
+                });
+                if same {
+                    t.set_column(c.clone());
+                }
+            }
+            t
+        };
+        let mut table = common(&stacked.table, &part.table);
+        if let Err(column) = table.append(&common(&part.table, &stacked.table)) {
+            log::warn!("fibermaps: column {column} differs between the files");
+        }
+        stacked.table = table;
+    }
+    Some(stacked)
+}
+
+fn without(table: &Table, name: &str) -> Table {
+    let mut t = Table::new();
+    table.columns().iter().filter(|c| c.name != name).for_each(|c| _ = t.set_column(c.clone()));
+    t
+}

@@ -1,0 +1,110 @@
+//! The whole fit of one target: every template scanned, its minima fitted exactly, all of them ranked.
+
+use crate::{
+    basis::Basis,
+    classify::{self, Ranked},
+    model::Workspace,
+    prior::Prior,
+    scan::{Scanner, Transformed},
+    search::{Minimum, Search},
+    spectrum::Target,
+};
+use std::sync::Arc;
+use templates::Template;
+
+/// Templates prepared for spectra of one range of wavelengths.
+pub struct Finder {
+    bases: Vec<Basis>,
+    scanners: Vec<Scanner>,
+    coverage: (f64, f64),
+    nminima: usize,
+}
+
+/// All that was found of one target.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Answer {
+    /// Bins with information.
+    pub npixels: usize,
+    /// The fits, the best first; empty if there is nothing to fit.
+    pub ranked: Vec<Ranked>,
+    /// The coarse scan of each template, prior included; empty if there is nothing to fit.
+    pub scans: Vec<Vec<f64>>,
+}
+
+impl Finder {
+    /// Prepares templates for spectra within `range` (observed Angstrom); `nminima` minima of each are fitted.
+    pub fn new(templates: Vec<Template>, range: (f64, f64), nminima: usize) -> Self {
+        let bases: Vec<Basis> = templates.into_iter().map(Basis::new).collect();
+        let coverage = coverage(&bases);
+        let range = (range.0.max(coverage.0), range.1.min(coverage.1).max(range.0.max(coverage.0)));
+        let scanners = bases.iter().map(|b| Scanner::new(b, range)).collect();
+        Self { bases, scanners, coverage, nminima }
+    }
+
+    /// The templates, in the order of [`Minimum::template`].
+    pub fn bases(&self) -> &[Basis] {
+        &self.bases
+    }
+
+    /// Observed wavelengths that every template spans at every redshift of its scan; others are not used.
+    pub fn coverage(&self) -> (f64, f64) {
+        self.coverage
+    }
+
+    /// Fits a target, whose data outside the coverage lose their weight.
+    pub fn run(&self, mut target: Target, prior: Option<&Prior>) -> Answer {
+        target.channels.iter_mut().for_each(|c| c.clean(self.coverage));
+        target.channels.retain(|c| c.ivar.iter().any(|w| *w > 0.0));
+        let npixels = target.npixels();
+        if npixels == 0 {
+            return Answer::default();
+        }
+        let scans = self.scan(&target, prior);
+        let mut work = Workspace::default();
+        let fits: Vec<Minimum> = self
+            .bases
+            .iter()
+            .zip(&scans)
+            .enumerate()
+            .flat_map(|(t, (b, s))| Search::new(b, &target, prior, &mut work).minima(t, Some(s), self.nminima))
+            .collect();
+        Answer { npixels, ranked: classify::rank(fits, npixels, self.nminima), scans }
+    }
+
+    /// The coarse scan of each template, prior included.
+    fn scan(&self, target: &Target, prior: Option<&Prior>) -> Vec<Vec<f64>> {
+        let null_chi2 = target.null_chi2();
+        let mut made: Vec<Arc<Transformed>> = Vec::new();
+        let scan = |(basis, scanner): (&Basis, &Scanner)| {
+            let data = scanner.transform(target, &mut made);
+            let mut chi2 = scanner.scan(basis, &data, null_chi2);
+            if let Some(prior) = prior {
+                chi2.iter_mut().zip(&basis.template.redshifts).for_each(|(c, &z)| *c += prior.chi2(z));
+            }
+            chi2
+        };
+        self.bases.iter().zip(&self.scanners).map(scan).collect()
+    }
+
+    /// The same without the coarse scan: the exact chi2 at every redshift of every template.
+    pub fn run_exhaustively(&self, mut target: Target, prior: Option<&Prior>) -> Answer {
+        target.channels.iter_mut().for_each(|c| c.clean(self.coverage));
+        let npixels = target.npixels();
+        let mut work = Workspace::default();
+        let mut fits = Vec::new();
+        for (t, basis) in self.bases.iter().enumerate() {
+            fits.extend(Search::new(basis, &target, prior, &mut work).minima(t, None, self.nminima));
+        }
+        Answer { npixels, ranked: classify::rank(fits, npixels, self.nminima), scans: Vec::new() }
+    }
+}
+
+/// Observed wavelengths that every template spans at every redshift of its scan.
+fn coverage(bases: &[Basis]) -> (f64, f64) {
+    bases.iter().fold((0.0, f64::INFINITY), |(low, high), b| {
+        let (first, last) = b.span();
+        let z = &b.template.redshifts;
+        let (z_min, z_max) = (z.first().copied().unwrap_or(0.0), z.last().copied().unwrap_or(0.0));
+        (low.max(first * (1.0 + z_max)), high.min(last * (1.0 + z_min)))
+    })
+}

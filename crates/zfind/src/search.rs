@@ -1,0 +1,181 @@
+//! The exact fit of one template: near the minima of the coarse scan, the exact chi2 on the template's own
+//! redshift grid, then on a fine grid, then a parabola.
+
+use crate::{
+    basis::Basis,
+    classify::same_redshift,
+    minima::{local_minima, parabola, velocity},
+    model::{self, SINGULAR, Workspace},
+    prior::Prior,
+    spectrum::Target,
+};
+use datamodel::mask::zwarn::{BAD_MINFIT, Z_FITLIMIT};
+
+/// Points of the fine grid between the neighbours of a minimum.
+const FINE_POINTS: usize = 15;
+
+/// A minimum of the coarse scan is looked at if its chi2 is below that of the last one wanted plus this
+/// constant and this part of that one's depth below the median of the scan: what the coarse model may err.
+const MARGIN: f64 = 10.0;
+const RELATIVE_MARGIN: f64 = 0.15;
+
+/// A minimum of chi2 of one template.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Minimum {
+    /// Index of the template.
+    pub template: usize,
+    /// Its class.
+    pub spectype: String,
+    /// Redshift.
+    pub z: f64,
+    /// Its error.
+    pub zerr: f64,
+    /// Warnings of the fit.
+    pub zwarn: i64,
+    /// chi2 of the parabola, with the penalty.
+    pub chi2: f64,
+    /// Coefficients at `z`.
+    pub coeff: Vec<f64>,
+}
+
+/// One template and one target.
+pub struct Search<'a> {
+    basis: &'a Basis,
+    target: &'a Target,
+    prior: Option<&'a Prior>,
+    null_chi2: f64,
+    work: &'a mut Workspace,
+    /// Exact chi2 (with penalty and prior) on the grid; NaN where it is not known.
+    exact: Vec<f64>,
+}
+
+impl<'a> Search<'a> {
+    /// Nothing is computed yet.
+    pub fn new(basis: &'a Basis, target: &'a Target, prior: Option<&'a Prior>, work: &'a mut Workspace) -> Self {
+        let exact = vec![f64::NAN; basis.template.redshifts.len()];
+        Self { basis, target, prior, null_chi2: target.null_chi2(), work, exact }
+    }
+
+    /// The best `nminima` minima of template number `template`, by chi2. `coarse` is the scan, prior included; without
+    /// it the exact chi2 is computed on the whole grid.
+    pub fn minima(mut self, template: usize, coarse: Option<&[f64]>, nminima: usize) -> Vec<Minimum> {
+        match coarse {
+            Some(coarse) => self.evaluate_candidates(coarse, nminima),
+            None => (0..self.exact.len()).for_each(|i| _ = self.at(i)),
+        }
+        let limit = same_redshift(&self.basis.template.spectype);
+        let mut found: Vec<Minimum> = Vec::new();
+        for i in self.known_minima() {
+            if found.len() == nminima {
+                break;
+            }
+            let z = self.basis.template.redshifts[i];
+            if found.iter().any(|f| velocity(z, f.z).abs() < limit) {
+                continue;
+            }
+            let fit = self.refine(i, template);
+            if !found.iter().any(|f| velocity(fit.z, f.z).abs() < limit) {
+                found.push(fit);
+            }
+        }
+        found.sort_by(|a, b| a.chi2.total_cmp(&b.chi2));
+        found
+    }
+
+    /// The exact chi2 on the grid, NaN where it was not needed.
+    pub fn exact(&self) -> &[f64] {
+        &self.exact
+    }
+
+    /// Exact chi2 at grid point `i`.
+    fn at(&mut self, i: usize) -> f64 {
+        if self.exact[i].is_nan() {
+            let z = self.basis.template.redshifts[i];
+            let prior = self.prior.map_or(0.0, |p| p.chi2(z));
+            self.exact[i] = if prior.is_finite() { self.chi2(z).0 + prior } else { f64::INFINITY };
+        }
+        self.exact[i]
+    }
+
+    /// Exact chi2 with penalty, and coefficients.
+    fn chi2(&mut self, z: f64) -> (f64, Vec<f64>) {
+        let fit = model::fit(self.basis, self.target, z, self.null_chi2, self.work);
+        (fit.chi2 + self.basis.penalty(&fit.coeff), fit.coeff)
+    }
+
+    /// Computes the exact chi2 about every minimum of the coarse scan that may be among the best `nminima`.
+    pub fn evaluate_candidates(&mut self, coarse: &[f64], nminima: usize) {
+        let limit = same_redshift(&self.basis.template.spectype);
+        let redshifts = &self.basis.template.redshifts;
+        let candidates = local_minima(coarse);
+        let median = numerics::robust::median(coarse).unwrap_or(0.0);
+        let mut distinct: Vec<usize> = Vec::new();
+        let mut end = f64::INFINITY;
+        for i in candidates {
+            if coarse[i] > end {
+                break;
+            }
+            self.descend(i);
+            if distinct.iter().all(|&d| velocity(redshifts[i], redshifts[d]).abs() >= limit) {
+                distinct.push(i);
+                if distinct.len() == nminima {
+                    end = coarse[i] + MARGIN + RELATIVE_MARGIN * (median - coarse[i]).max(0.0);
+                }
+            }
+        }
+    }
+
+    /// Walks downhill from grid point `i` to a point that is lower than its neighbours.
+    fn descend(&mut self, mut i: usize) {
+        let last = self.exact.len() - 1;
+        loop {
+            let here = self.at(i);
+            let (left, right) = (i.saturating_sub(1), (i + 1).min(last));
+            let lower = if self.at(left) < self.at(right) { left } else { right };
+            if self.at(lower) < here {
+                i = lower;
+            } else {
+                break;
+            }
+        }
+    }
+
+    /// Minima among the points whose neighbours are known, by chi2.
+    fn known_minima(&self) -> Vec<usize> {
+        let last = self.exact.len().saturating_sub(1);
+        let known = |i: usize| !self.exact[i].is_nan();
+        let mut minima = local_minima(&self.exact);
+        minima.retain(|&i| known(i.saturating_sub(1)) && known((i + 1).min(last)) && self.exact[i] < SINGULAR);
+        minima
+    }
+
+    /// The fine grid about grid point `i`, and the parabola through its lowest point.
+    fn refine(&mut self, i: usize, template: usize) -> Minimum {
+        let redshifts = &self.basis.template.redshifts;
+        let last = redshifts.len() - 1;
+        let (low, high) = (redshifts[i.saturating_sub(1)], redshifts[(i + 1).min(last)]);
+        let (limit_low, limit_high) = (redshifts[1.min(last)], redshifts[last.saturating_sub(1)]);
+        let step = (high - low) / (FINE_POINTS - 1) as f64;
+        let fine: Vec<f64> = (0..FINE_POINTS).map(|k| low + k as f64 * step).collect();
+        let chi2: Vec<f64> = fine.iter().map(|&z| self.chi2(z).0).collect();
+        let lowest = (0..FINE_POINTS).min_by(|&a, &b| chi2[a].total_cmp(&chi2[b])).unwrap_or(0);
+        let middle = lowest.clamp(1, FINE_POINTS - 2);
+        let three = |v: &[f64]| [v[middle - 1], v[middle], v[middle + 1]];
+        let fit = parabola(three(&fine), three(&chi2));
+        let outside = |z: f64| z < limit_low || z > limit_high;
+        let (mut z, zerr, mut best, mut zwarn) =
+            fit.map_or((f64::NAN, 0.0, 0.0, BAD_MINFIT), |p| (p.z, p.zerr, p.chi2, p.zwarn));
+        if z.is_nan() || outside(z) {
+            zwarn |= Z_FITLIMIT;
+        }
+        if z.is_nan() || z < low || z > high {
+            zwarn |= BAD_MINFIT;
+            (z, best) = (fine[lowest], chi2[lowest]);
+        }
+        if outside(z) {
+            zwarn |= Z_FITLIMIT;
+        }
+        let (_, coeff) = self.chi2(z);
+        Minimum { template, spectype: self.basis.template.spectype.clone(), z, zerr, zwarn, chi2: best, coeff }
+    }
+}
