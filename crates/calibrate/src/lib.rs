@@ -10,5 +10,5 @@ pub mod testing;
 
 pub use apply::{divide_by_calibration, divide_by_fiberflat, subtract_sky};
 pub use check::{Product, check};
-pub use common_spectrum::{CommonSpectrum, NormalEquations, interpolate_unsolved};
-pub use select::{fiberflat_rows, frame_rows, sky_rows};
+pub use common_spectrum::{CommonSpectrum, NormalEquations};
+pub use select::{fiberflat_rows, frame_rows, mean_resolution, sky_rows};

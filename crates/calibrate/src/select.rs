@@ -1,7 +1,8 @@
-//! Some rows of a product, for steps that need a few fibres only.
+//! Some rows of a product, for steps that need a few fibres only, and the mean of what all have.
 
 use datamodel::{Fiberflat, Frame, Sky};
-use ndarray::Axis;
+use ndarray::{Array2, Axis};
+use numerics::Resolution;
 
 /// The rows of a frame, in the order given.
 pub fn frame_rows(frame: &Frame, rows: &[usize]) -> Frame {
@@ -42,4 +43,18 @@ pub fn sky_rows(sky: &Sky, rows: &[usize]) -> Sky {
         stat_ivar: None,
         throughput_correction: None,
     }
+}
+
+/// Mean resolution matrix of the fibres that have data.
+pub fn mean_resolution(frame: &Frame) -> Resolution {
+    let (_, ndiag, nwave) = frame.resolution.dim();
+    let mut sum = Array2::<f64>::zeros((ndiag, nwave));
+    let mut count = 0.0;
+    for (plane, ivar) in frame.resolution.axis_iter(Axis(0)).zip(frame.ivar.rows()) {
+        if ivar.iter().any(|w| *w > 0.0) {
+            sum.zip_mut_with(&plane, |s, r| *s += f64::from(*r));
+            count += 1.0;
+        }
+    }
+    Resolution::from_dia(sum.mapv(|s| if count > 0.0 { (s / count) as f32 } else { 0.0 }).view())
 }

@@ -117,7 +117,11 @@ pub fn frame_of(instrument: &Instrument, truth: &[Vec<f64>], read_noise: f64, se
     let mut flux = Array2::zeros((nspec, nwave));
     let mut ivar = Array2::ones((nspec, nwave));
     for f in 0..nspec {
-        for (j, m) in instrument.resolution_of(f).apply(&truth[f]).into_iter().enumerate() {
+        let resolution = instrument.resolution_of(f);
+        let convolved = resolution.apply(&truth[f]).into_iter().zip(resolution.row_sums());
+        for (j, (m, sum)) in convolved.enumerate() {
+            // the sky does not end with the grid: a row that is cut sees what continues there
+            let m = m / sum;
             flux[(f, j)] = m as f32;
             if read_noise > 0.0 {
                 let sigma = (m.max(0.0) * 0.8 + read_noise * read_noise).sqrt() / 0.8;

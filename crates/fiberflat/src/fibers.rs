@@ -79,8 +79,8 @@ pub fn drop_out_of_range(fibers: &mut [FlatFiber], params: &Params) {
         let lamp = lamp::median(fibers, fibers.first().map_or(0, |f| f.flux.len()));
         let mut rejected = 0;
         for f in fibers.iter_mut().filter(|f| !f.dead) {
-            for j in 0..lamp.len() {
-                let (w, d, m) = (f.weight[j], f.flux[j], lamp[j]);
+            for (j, &m) in lamp.iter().enumerate() {
+                let (w, d) = (f.weight[j], f.flux[j]);
                 let error = if w > 0.0 { 3.0 / w.sqrt() } else { continue };
                 if m <= 0.0 || d < 0.0 && -d > error || d + error < low * m || d - error > high * m {
                     f.reject(j, params);

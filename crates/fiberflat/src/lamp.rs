@@ -1,10 +1,13 @@
 //! The spectrum of the lamp, common to all fibres.
 
 use crate::fibers::FlatFiber;
-use calibrate::{NormalEquations, interpolate_unsolved};
+use calibrate::NormalEquations;
 use datamodel::Frame;
 use numerics::{NumericsError, interp, robust};
 use rayon::prelude::*;
+
+/// Strength of the prior that carries the lamp over bins where every fibre is bad.
+const SMOOTHNESS: f64 = 1e-8;
 
 /// Median over the living fibres of each bin; gaps are interpolated.
 pub fn median(fibers: &[FlatFiber], nwave: usize) -> Vec<f64> {
@@ -26,7 +29,7 @@ pub fn median(fibers: &[FlatFiber], nwave: usize) -> Vec<f64> {
 pub fn deconvolved(frame: &Frame, fibers: &[FlatFiber]) -> Result<Vec<f64>, NumericsError> {
     let (nwave, ndiag) = (frame.wave.len(), frame.resolution.dim().1);
     let living: Vec<&FlatFiber> = fibers.iter().filter(|f| !f.dead).collect();
-    let normal = NormalEquations::sum(nwave, ndiag, &living, |normal, f| {
+    let mut normal = NormalEquations::sum(nwave, ndiag, &living, |normal, f| {
         // D = F (R M) with weight w is D / F = R M with weight w F²
         let usable = |j: usize| f.weight[j] > 0.0 && f.smooth[j] > 0.0;
         let w: Vec<f64> =
@@ -34,7 +37,6 @@ pub fn deconvolved(frame: &Frame, fibers: &[FlatFiber]) -> Result<Vec<f64>, Nume
         let y: Vec<f64> = (0..nwave).map(|j| if usable(j) { f.flux[j] / f.smooth[j] } else { 0.0 }).collect();
         normal.add(&frame.resolution_of(f.row), &w, &y);
     });
-    let mut lamp = normal.solve()?;
-    interpolate_unsolved(&mut lamp);
-    Ok(lamp.spectrum)
+    normal.add_smoothness(SMOOTHNESS);
+    Ok(normal.solve()?.spectrum)
 }

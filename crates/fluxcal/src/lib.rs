@@ -1,1 +1,106 @@
-//! The flux calibration vector of an exposure.
+//! The flux calibration of an exposure: one deconvolved vector `c` such that the standard star in fibre `f`
+//! has `F_f = g_f · R_f (c m_f)`, with its model `m_f` (1e-17 erg/s/cm2/Angstrom) and a grey factor `g_f`
+//! for the light that misses the fibre.
+
+mod fit;
+mod stars;
+
+use datamodel::{FluxCalib, Frame, StdStars, mask::spec};
+use ndarray::Array2;
+use numerics::NumericsError;
+use rayon::prelude::*;
+use stars::Star;
+
+/// How the calibration is fitted.
+#[derive(Debug, Clone)]
+pub struct Params {
+    /// Bins further than this many sigmas from the model are rejected.
+    pub nsig: f64,
+    /// Relative error of the star models that is no outlier.
+    pub model_error: f64,
+    /// Most rounds.
+    pub max_iterations: usize,
+    /// Stars with a grey factor below this are dropped at once.
+    pub min_scale: f64,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self { nsig: 5.0, model_error: 0.05, max_iterations: 20, min_scale: 0.2 }
+    }
+}
+
+/// Why there is no calibration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// None of the models belongs to this frame.
+    #[error("none of the {models} standard stars (fibres {fibers}) has usable data in this frame")]
+    NoStar {
+        /// Stars of the model file.
+        models: usize,
+        /// Their fibres.
+        fibers: String,
+    },
+    /// The models stop inside the frame.
+    #[error("the star models cover {model} Angstrom, the frame {frame}")]
+    Coverage {
+        /// Range of the models.
+        model: String,
+        /// Range of the frame.
+        frame: String,
+    },
+    /// The fit failed.
+    #[error("the calibration vector cannot be solved: {0}")]
+    Numerics(#[from] NumericsError),
+}
+
+/// The calibration of every fibre of a flat-fielded, sky-subtracted frame (electron/Angstrom).
+///
+/// # Errors
+/// [`Error::NoStar`]; [`Error::Coverage`]; [`Error::Numerics`].
+pub fn run(frame: &Frame, models: &StdStars, params: &Params) -> Result<FluxCalib, Error> {
+    let mut stars = stars::select(frame, models)?;
+    let found = stars.len();
+    let common = fit::solve_with_rejection(&mut stars, params)?;
+    let scales: Vec<String> = stars.iter().map(|s| format!("{}: {:.3}", s.fiber, s.scale)).collect();
+    log::info!("calibration from {} of {found} stars; grey factors by fibre {}", stars.len(), scales.join(", "));
+    let variance = common.variance(&stars::unit_rows(calibrate::mean_resolution(frame)));
+    let good = well_sampled(&frame.wave, &stars);
+    let mut calib = assemble(frame, &common.spectrum, &variance, &good);
+    calib.header.set("NSTD", stars.len(), "standard stars used");
+    Ok(calib)
+}
+
+/// Bins with enough stars, not next to one without; those of the interstellar lines count as good.
+fn well_sampled(wave: &[f64], stars: &[Star]) -> Vec<bool> {
+    let needed = (stars.len() / 2).clamp(1, 3);
+    let n = wave.len();
+    let sampled =
+        |j: usize| stars::is_interstellar(wave[j]) || stars.iter().filter(|s| s.weight[j] > 0.0).count() >= needed;
+    let sampled: Vec<bool> = (0..n).map(sampled).collect();
+    (0..n).map(|j| sampled[j.saturating_sub(1)..(j + 2).min(n)].iter().all(|ok| *ok)).collect()
+}
+
+/// `C_f = R_f c / R_f 1` of every fibre; bins without enough stars are 0 and masked.
+fn assemble(frame: &Frame, vector: &[f64], variance: &[f64], good: &[bool]) -> FluxCalib {
+    let shape = frame.flux.dim();
+    let rows: Vec<Vec<f64>> =
+        (0..shape.0).into_par_iter().map(|f| stars::unit_rows(frame.resolution_of(f)).apply(vector)).collect();
+    let mut calib = FluxCalib {
+        header: frame.header.clone(),
+        wave: frame.wave.clone(),
+        calib: Array2::zeros(shape),
+        ivar: Array2::zeros(shape),
+        mask: Array2::from_elem(shape, spec::NODATA),
+        fibercorr: Some([vec![1.0; shape.0], vec![1.0; shape.0]]),
+        deconvolved: Some(vector.to_vec()),
+    };
+    for (f, row) in rows.iter().enumerate() {
+        for j in (0..shape.1).filter(|&j| good[j] && row[j] > 0.0 && variance[j] > 0.0) {
+            calib.calib[(f, j)] = row[j] as f32;
+            calib.ivar[(f, j)] = (1.0 / variance[j]) as f32;
+            calib.mask[(f, j)] = 0;
+        }
+    }
+    calib
+}

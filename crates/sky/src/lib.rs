@@ -56,7 +56,7 @@ struct CommonSky {
     variance: Vec<f64>,
     /// Whether a bin of `R̄ s` rests on data.
     covered: Vec<bool>,
-    /// Mean resolution of the sky fibres.
+    /// Mean resolution of all fibres.
     mean_resolution: Resolution,
     fibers: Vec<SkyFiber>,
 }
@@ -66,7 +66,7 @@ struct CommonSky {
 /// # Errors
 /// [`Error::NoSkyFiber`]; [`Error::Numerics`].
 pub fn run(frame: &Frame, params: &Params) -> Result<Sky, Error> {
-    let mut common = fit_common(fibers::select(frame)?, params)?;
+    let mut common = fit_common(frame, fibers::select(frame)?, params)?;
     let mean = common.mean_resolution.apply(&common.spectrum);
     let peaks = lines::bright(&mean, &common.variance, &common.fibers);
     let mut adjustments = vec![Adjustment::none(); frame.nspec()];
@@ -74,7 +74,7 @@ pub fn run(frame: &Frame, params: &Params) -> Result<Sky, Error> {
         for _ in 0..2 {
             adjustments = adjust::fit(frame, &common, &peaks);
             let fibers = adjust::corrected(frame, &common, &adjustments);
-            common = fit_common(fibers, params)?;
+            common = fit_common(frame, fibers, params)?;
         }
     }
     let inflation = systematics::variance(frame, &common, &adjustments, &peaks);
@@ -91,10 +91,9 @@ pub fn run(frame: &Frame, params: &Params) -> Result<Sky, Error> {
     Ok(sky)
 }
 
-fn fit_common(mut fibers: Vec<SkyFiber>, params: &Params) -> Result<CommonSky, Error> {
+fn fit_common(frame: &Frame, mut fibers: Vec<SkyFiber>, params: &Params) -> Result<CommonSky, Error> {
     let solution = fit::reject_and_solve(&mut fibers, params)?;
-    let mean_resolution = Resolution::mean(fibers.iter().map(|f| &f.resolution))
-        .unwrap_or_else(|| Resolution::identity(solution.spectrum.len()));
+    let mean_resolution = calibrate::mean_resolution(frame);
     let variance = solution.variance(&mean_resolution);
     let covered = solution.covered(&mean_resolution);
     Ok(CommonSky { spectrum: solution.spectrum, variance, covered, mean_resolution, fibers })

@@ -35,8 +35,9 @@ pub fn variance(frame: &Frame, common: &CommonSky, adjustments: &[Adjustment], p
         }
         let sigmas = (1..=(LARGEST / STEP) as usize).map(|k| k as f64 * STEP);
         let sigma = sigmas.into_iter().find(|&s| residuals.consistent(|j| extra(s, j))).unwrap_or(LARGEST);
-        for j in peak.saturating_sub(REACH)..(peak + REACH + 1).min(nwave) {
-            added[j] = added[j].max(extra(sigma, j));
+        let from = peak.saturating_sub(REACH);
+        for (k, a) in added[from..(peak + REACH + 1).min(nwave)].iter_mut().enumerate() {
+            *a = a.max(extra(sigma, from + k));
         }
     }
     added

@@ -1,0 +1,111 @@
+//! The standard stars of a frame and their models on its wavelengths.
+
+use crate::Error;
+use datamodel::{Frame, StdStars};
+use numerics::{Resolution, resample, robust};
+
+/// Absorption of the interstellar medium in front of the stars, vacuum Angstrom (Ca II K and H, Na I D; Morton
+/// 2003, ApJS 149, 205); the models have none.
+const ISM_LINES: [f64; 4] = [3934.77, 3969.59, 5891.58, 5897.56];
+/// Half width in Angstrom over which the calibration is carried smoothly.
+const ISM_WIDTH: f64 = 6.0;
+
+/// Whether a bin holds an interstellar line.
+pub fn is_interstellar(wave: f64) -> bool {
+    ISM_LINES.iter().any(|line| (wave - line).abs() <= ISM_WIDTH)
+}
+
+/// One standard star.
+#[derive(Debug, Clone)]
+pub struct Star {
+    /// Global FIBER.
+    pub fiber: i32,
+    /// Rows sum to 1.
+    pub resolution: Resolution,
+    /// electron/Angstrom.
+    pub flux: Vec<f64>,
+    /// Inverse variance, 0 where masked or rejected.
+    pub weight: Vec<f64>,
+    /// 1e-17 erg/s/cm2/Angstrom, before the resolution.
+    pub model: Vec<f64>,
+    /// Grey factor: light of the star in the fibre over that of the average star.
+    pub scale: f64,
+}
+
+/// The stars of the model file that have data in this frame.
+pub fn select(frame: &Frame, models: &StdStars) -> Result<Vec<Star>, Error> {
+    check_coverage(frame, models)?;
+    let rows = frame.fibermap.fibers();
+    let mut stars = Vec::new();
+    for (k, &fiber) in models.fibers.iter().enumerate() {
+        let Some(row) = rows.iter().position(|f| *f == fiber) else { continue };
+        let native: Vec<f64> = models.flux.row(k).iter().map(|&f| f64::from(f)).collect();
+        let model = resample::resample_flux(&frame.wave, &models.wave, &native);
+        let mut weight = smooth_weight(&frame.good_ivar(row));
+        for (j, w) in weight.iter_mut().enumerate() {
+            if model[j] <= 0.0 || is_interstellar(frame.wave[j]) {
+                *w = 0.0;
+            }
+        }
+        if weight.iter().any(|w| *w > 0.0) {
+            let flux = frame.flux.row(row).iter().map(|&f| f64::from(f)).collect();
+            stars.push(Star {
+                fiber,
+                resolution: unit_rows(frame.resolution_of(row)),
+                flux,
+                weight,
+                model,
+                scale: 1.0,
+            });
+        } else {
+            log::warn!("standard star in fibre {fiber} has no good data");
+        }
+    }
+    if stars.is_empty() {
+        let fibers: Vec<String> = models.fibers.iter().map(i32::to_string).collect();
+        return Err(Error::NoStar { models: models.fibers.len(), fibers: fibers.join(", ") });
+    }
+    if stars.len() < 3 {
+        log::warn!("only {} standard stars: an outlier among them cannot be told", stars.len());
+    }
+    Ok(stars)
+}
+
+fn check_coverage(frame: &Frame, models: &StdStars) -> Result<(), Error> {
+    let range = |w: &[f64]| (w.first().copied().unwrap_or(0.0), w.last().copied().unwrap_or(0.0));
+    let (model, data) = (range(&models.wave), range(&frame.wave));
+    if model.0 <= data.0 && model.1 >= data.1 {
+        return Ok(());
+    }
+    let text = |(a, b): (f64, f64)| format!("{a:.1} to {b:.1}");
+    Err(Error::Coverage { model: text(model), frame: text(data) })
+}
+
+/// The matrix with rows that sum to 1. At the ends of the range a row loses what lies beyond; this takes the
+/// spectrum there to continue like the part that is seen.
+pub fn unit_rows(mut resolution: Resolution) -> Resolution {
+    let half = resolution.ndiag() / 2;
+    let n = resolution.nwave();
+    let sums = resolution.row_sums();
+    for i in (0..half.min(n)).chain(n.saturating_sub(half)..n) {
+        let sum = sums[i];
+        for j in resolution.columns(i) {
+            if sum > 0.0 {
+                let value = resolution.get(i, j) / sum;
+                resolution.set(i, j, value);
+            }
+        }
+    }
+    resolution
+}
+
+/// Weights that do not know a bin's own noise: a running median, but for bins that lost much of their
+/// information (a sky line, masked pixels). With the bin's own inverse variance, which is higher where the
+/// counts are low by chance, a faint star's mean would come out low.
+fn smooth_weight(ivar: &[f64]) -> Vec<f64> {
+    const WIDTH: usize = 15;
+    let good: Vec<bool> = ivar.iter().map(|w| *w > 0.0).collect();
+    let smooth = robust::running_median(ivar, &good, WIDTH);
+    let pick = |(w, s): (&f64, f64)| if *w > 0.5 * s { s } else { *w };
+    ivar.iter().zip(smooth).map(pick).collect()
+}

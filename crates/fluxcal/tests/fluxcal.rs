@@ -1,0 +1,132 @@
+//! The calibration against a simulated truth, on good and on hostile data.
+
+use calibrate::testing::{Instrument, frame_of};
+use datamodel::{Frame, Header, StdStars, mask::spec};
+use fluxcal::{Error, Params, run};
+use ndarray::Array2;
+
+const NWAVE: usize = 700;
+
+/// (electron/Angstrom) / (1e-17 erg/s/cm2/Angstrom), with a telluric band as narrow as the resolution.
+fn throughput(j: usize) -> f64 {
+    let x = j as f64;
+    30.0 + 15.0 * (x / 150.0).sin() - 12.0 * (-0.5 * ((x - 450.0) / 2.0f64).powi(2)).exp()
+}
+
+/// A star of its own slope with absorption lines; 1e-17 erg/s/cm2/Angstrom.
+fn star(k: usize, j: usize) -> f64 {
+    let x = j as f64;
+    let lines: f64 = [120.0, 350.0, 600.0].iter().map(|l| 0.5 * (-0.5 * ((x - l) / 6.0f64).powi(2)).exp()).sum();
+    (60.0 + 15.0 * k as f64) * (1.0 + 0.1 * k as f64 * (x / 700.0 - 0.5)) * (1.0 - lines)
+}
+
+/// Stars in the first fibres with these grey factors, and their models; the other fibres are empty.
+fn scene(scales: &[f64], nspec: usize, seed: u64) -> (Instrument, Frame, StdStars) {
+    let instrument = Instrument::new(nspec, NWAVE, 11);
+    let spectra: Vec<Vec<f64>> = (0..nspec)
+        .map(|f| {
+            let scale = scales.get(f).copied().unwrap_or(0.0);
+            (0..NWAVE).map(|j| scale * throughput(j) * star(f, j)).collect()
+        })
+        .collect();
+    let frame = frame_of(&instrument, &spectra, 10.0, seed);
+    let n = scales.len();
+    let step = 0.8;
+    let models = StdStars {
+        header: Header::new(),
+        wave: (0..NWAVE + 20).map(|j| 4000.0 + step * (j as f64 - 10.0)).collect(),
+        flux: Array2::from_shape_fn((n, NWAVE + 20), |(k, j)| star(k, j.saturating_sub(10)) as f32),
+        fibers: (0..n as i32).collect(),
+        stars: vec![Default::default(); n],
+        coeff: Array2::zeros((n, 1)),
+        fibermap: None,
+        input_frames: vec![],
+    };
+    (instrument, frame, models)
+}
+
+/// Mean and rms of the pulls of the calibration of fibre `f`, in units where the mean grey factor is 1.
+fn pulls(instrument: &Instrument, calib: &datamodel::FluxCalib, f: usize, mean_scale: f64) -> (f64, f64) {
+    let truth: Vec<f64> = (0..NWAVE).map(|j| mean_scale * throughput(j)).collect();
+    let expected = instrument.resolution_of(f).apply(&truth);
+    let good = (8..NWAVE - 8).filter(|&j| calib.ivar[(f, j)] > 0.0);
+    let values: Vec<f64> =
+        good.map(|j| (f64::from(calib.calib[(f, j)]) - expected[j]) * f64::from(calib.ivar[(f, j)]).sqrt()).collect();
+    let n = values.len() as f64;
+    (values.iter().sum::<f64>() / n, (values.iter().map(|v| v * v).sum::<f64>() / n).sqrt())
+}
+
+#[test]
+fn the_vector_is_the_truth_within_its_errors() {
+    let scales = [1.0, 0.9, 1.1, 1.05, 0.95, 1.0];
+    let (instrument, frame, models) = scene(&scales, 12, 1);
+    let calib = run(&frame, &models, &Params::default()).unwrap();
+    let (mean, rms) = pulls(&instrument, &calib, 6, 1.0);
+    // one error for all bins in the normalisation, else about NWAVE / 3 independent numbers
+    assert!(mean.abs() < 0.4, "mean {mean}");
+    assert!((0.8..1.2).contains(&rms), "rms {rms}");
+    assert!(calib.mask.iter().all(|m| *m == 0));
+    // the ends are as good as the middle
+    for j in [0, 1, NWAVE - 1] {
+        let ratio = f64::from(calib.calib[(11, j)]) / throughput(j);
+        assert!((ratio - 1.0).abs() < 0.05, "bin {j}: {ratio}");
+    }
+}
+
+#[test]
+fn outlying_stars_and_bins_do_not_matter() {
+    let scales = [1.0, 0.97, 1.03, 0.4, 1.0, 0.01, 1.01];
+    let (instrument, mut frame, models) = scene(&scales, 10, 2);
+    frame.flux[(0, 300)] += 2e4;
+    frame.mask.row_mut(1).fill(spec::ALLBADPIX);
+    for f in 0..10 {
+        frame.ivar[(f, 500)] = 0.0;
+    }
+    let calib = run(&frame, &models, &Params::default()).unwrap();
+    assert_eq!(calib.header.int("NSTD"), Some(4));
+    let (mean, rms) = pulls(&instrument, &calib, 5, 1.01);
+    assert!(mean.abs() < 0.5 && (0.8..1.3).contains(&rms), "{mean} {rms}");
+    for j in 499..=501 {
+        assert_eq!((calib.calib[(8, j)], calib.ivar[(8, j)], calib.mask[(8, j)]), (0.0, 0.0, spec::NODATA));
+    }
+}
+
+/// Faint stars: weights that know the bin's own noise would make the calibration low by several percent.
+#[test]
+fn faint_stars_are_not_biased_by_their_own_noise() {
+    let scales = [0.02; 6];
+    let (_, mut frame, mut models) = scene(&scales, 8, 3);
+    models.flux.mapv_inplace(|m| m * 0.02);
+    for (w, f) in frame.ivar.iter_mut().zip(&frame.flux) {
+        // variance from the counts, as an extraction has it
+        *w = 0.64 / (f.max(0.0) * 0.8 + 100.0 * 0.2);
+    }
+    let calib = run(&frame, &models, &Params::default()).unwrap();
+    let ratio: Vec<f64> = (0..NWAVE).map(|j| f64::from(calib.calib[(7, j)]) / throughput(j)).collect();
+    let median = numerics::robust::median(&ratio).unwrap();
+    assert!((median - 1.0).abs() < 0.02, "{median}");
+}
+
+#[test]
+fn one_star_is_enough_and_none_is_an_error() {
+    let (_, frame, models) = scene(&[1.0], 3, 4);
+    let calib = run(&frame, &models, &Params::default()).unwrap();
+    assert!((f64::from(calib.calib[(2, 200)]) / throughput(200) - 1.0).abs() < 0.1);
+    let mut elsewhere = models.clone();
+    elsewhere.fibers = vec![4321];
+    let text = run(&frame, &elsewhere, &Params::default()).unwrap_err().to_string();
+    assert_eq!(text, "none of the 1 standard stars (fibres 4321) has usable data in this frame");
+    let mut short = models;
+    short.wave.iter_mut().for_each(|w| *w += 100.0);
+    assert!(matches!(run(&frame, &short, &Params::default()), Err(Error::Coverage { .. })));
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let (_, frame, models) = scene(&[1.0, 0.9, 1.1, 1.05, 0.95, 1.0], 12, 5);
+    let with = |n: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
+        pool.install(|| run(&frame, &models, &Params::default()).unwrap())
+    };
+    assert_eq!(with(1), with(3));
+}
