@@ -74,6 +74,11 @@ impl Header {
         self.cards.retain(|c| c.key != key);
     }
 
+    /// Keeps the cards that satisfy a condition.
+    pub fn retain(&mut self, keep: impl Fn(&Card) -> bool) {
+        self.cards.retain(keep);
+    }
+
     /// Adds the cards of `other` whose keywords are absent here.
     pub fn extend_missing(&mut self, other: &Header) {
         for card in &other.cards {

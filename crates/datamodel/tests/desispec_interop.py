@@ -139,6 +139,22 @@ def main():
     assert redshifts["COEFF"].shape == (4, 10) and list(redshifts["NCOEFF"]) == [10, 4, 5, 10]
     assert list(redshifts["SPECTYPE"]) == ["GALAXY", "QSO", "STAR", "GALAXY"]
 
+    columns = [
+        fits.Column("BITS", "11X", array=np.ones((2, 11), dtype=bool)),
+        fits.Column("LIST", "PE()", array=np.array([[1.0], [2.0, 3.0]], dtype=object)),
+        fits.Column("LONGLIST", "QJ()", array=np.array([[1], [2, 3]], dtype=object)),
+        fits.Column("COMPLEX", "C", array=np.array([1 + 2j, 3])),
+        fits.Column("DOUBLES", "2M", array=np.ones((2, 2), dtype=complex)),
+        fits.Column("NAME", "5A", array=["ab", "abcde"]),
+        fits.Column("NAMES", "30A", dim="(10,3)", array=np.array([["a", "b", "c"], ["d", "", "f"]])),
+        fits.Column("U2", "I", bzero=2**15, array=np.array([0, 65535], dtype=np.uint16)),
+        fits.Column("U4", "J", bzero=2**31, array=np.array([0, 2**32 - 1], dtype=np.uint32)),
+        fits.Column("FLAG", "L", array=[True, False]),
+        fits.Column("CUBE", "6D", dim="(2,3)", array=np.arange(12.0).reshape(2, 3, 2)),
+        fits.Column("LAST", "K", array=[-1, 2**62]),
+    ]
+    fits.BinTableHDU.from_columns(columns, name="TYPES").writeto(out("types.fits"), checksum=True)
+
     print("desispec read and wrote every product")
 
 

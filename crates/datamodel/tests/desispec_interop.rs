@@ -27,6 +27,7 @@ fn desispec_reads_ours_and_we_read_its() {
     assert!(run.status.success(), "{said}");
     desispec_saw_our_values(theirs.path());
     we_read_desispecs_files(theirs.path());
+    we_read_columns_of_every_type(&theirs.path().join("types.fits"));
 }
 
 fn write_all(folder: &Path) {
@@ -219,4 +220,19 @@ fn we_read_desispecs_files(folder: &Path) {
     assert_eq!(found.exp_fibermap.unwrap().len(), 6);
     let (ours, found) = (psf(), PsfBoot::read(&file("traces.fits")).unwrap());
     assert!((ours.x.coeff - found.x.coeff).iter().all(|d| d.abs() < 1e-3), "f4 coefficients");
+}
+
+/// A table by astropy: what we cannot hold is left out, and the columns behind it are read from the right bytes.
+fn we_read_columns_of_every_type(path: &Path) {
+    let table = fits::FitsReader::open(path).unwrap().table("TYPES").unwrap();
+    let names: Vec<&str> = table.columns().iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(names, ["NAME", "NAMES", "U2", "U4", "FLAG", "CUBE", "LAST"]);
+    assert_eq!(table.strings("NAME").unwrap(), ["ab", "abcde"]);
+    assert_eq!(table.strings("NAMES").unwrap().iter().map(|s| s.replace(' ', "")).collect::<Vec<_>>().len(), 2);
+    assert_eq!(table.ints("U2"), Some(vec![0, 65535]));
+    assert_eq!(table.ints("U4"), Some(vec![0, (1 << 32) - 1]));
+    assert_eq!(table.column("FLAG").unwrap().data, ColumnData::Bool(vec![true, false]));
+    assert_eq!(table.column("CUBE").unwrap().shape, [3, 2]);
+    assert_eq!(table.floats("CUBE"), Some((0..12).map(f64::from).collect()));
+    assert_eq!(table.ints("LAST"), Some(vec![-1, 1 << 62]));
 }

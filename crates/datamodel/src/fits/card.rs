@@ -22,23 +22,26 @@ pub(super) fn is_structural(key: &str) -> bool {
     STRUCTURAL.contains(&key) || (stem.len() < key.len() && NUMBERED.contains(&stem))
 }
 
-/// The header of an HDU's records, long strings joined, and its EXTNAME. The first card of a keyword counts.
+/// The header of an HDU's records and its EXTNAME.
 pub(super) fn parse(records: &[String]) -> (Header, Option<String>) {
-    let (mut header, mut name) = (Header::new(), None);
+    let mut header = every(records);
+    let name = header.str("EXTNAME").map(|n| n.trim().to_string()).filter(|n| !n.is_empty());
+    header.retain(|c| !is_structural(&c.key));
+    (header, name)
+}
+
+/// All cards of an HDU's records, structural ones too, long strings joined. The first card of a keyword counts.
+pub(super) fn every(records: &[String]) -> Header {
+    let mut header = Header::new();
     let mut i = 0;
     while i < records.len() {
         let (card, used) = parse_card(&records[i..]);
         i += used;
-        let Some(card) = card else { continue };
-        if card.key == "EXTNAME" {
-            if let Value::Str(s) = &card.value {
-                name.get_or_insert_with(|| s.trim().to_string());
-            }
-        } else if !is_structural(&card.key) && header.get(&card.key).is_none() {
+        if let Some(card) = card.filter(|c| header.get(&c.key).is_none()) {
             header.set(&card.key, card.value, &card.comment);
         }
     }
-    (header, name.filter(|n| !n.is_empty()))
+    header
 }
 
 /// The first card and how many records it takes; `None` for comments and undefined values.

@@ -35,22 +35,6 @@ pixel! {
     i64: sys::LONGLONG_IMG, TLONGLONG;
 }
 
-/// A table column as its header describes it.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct ColumnInfo {
-    pub name: String,
-    pub unit: String,
-    /// Letter of TFORM; `P`/`Q` for columns of variable length.
-    pub code: u8,
-    /// Elements per row; for strings their width in bytes.
-    pub repeat: usize,
-    /// TSCAL, TZERO.
-    pub scale: f64,
-    pub zero: f64,
-    /// TDIM in C order, empty where absent.
-    pub shape: Vec<usize>,
-}
-
 /// Which pair of sums does not match, if any.
 pub(super) type Damage = Option<&'static str>;
 
@@ -223,6 +207,9 @@ impl Handle {
     /// The `n` pixels of the current HDU's image; undefined ones of a compressed image become `blank`.
     pub fn pixels<T: Pixel>(&self, n: usize, blank: Option<T>) -> Result<Vec<T>> {
         let mut data = vec![T::default(); n];
+        if n == 0 {
+            return Ok(data);
+        }
         // SAFETY: reads the header only.
         let compressed = unsafe { sys::fits_is_compressed_image(self.file, &mut 0) } != 0;
         let blank = blank.filter(|_| compressed);
@@ -233,43 +220,6 @@ impl Handle {
             sys::ffgpxv(f, T::MEMORY, first.as_mut_ptr(), n as i64, null, data.as_mut_ptr().cast(), &mut any, s)
         })?;
         Ok(data)
-    }
-
-    /// Columns and number of rows of the current HDU's table.
-    pub fn columns(&self) -> Result<(Vec<ColumnInfo>, usize)> {
-        let (mut n, mut rows) = (0, 0);
-        self.call("read the table", |f, s| unsafe { sys::ffgncl(f, &mut n, s) })?;
-        self.call("read the table", |f, s| unsafe { sys::ffgnrwll(f, &mut rows, s) })?;
-        Ok(((1..=n).map(|i| self.column(i)).collect::<Result<_>>()?, rows as usize))
-    }
-
-    fn column(&self, i: c_int) -> Result<ColumnInfo> {
-        let (mut name, mut unit, mut code, mut display) = ([0; 80], [0; 80], [0; 80], [0; 80]);
-        let (mut repeat, mut null, mut scale, mut zero) = (0, 0, 0.0, 0.0);
-        self.call("read the column", |f, s| unsafe {
-            sys::ffgbclll(
-                f,
-                i,
-                name.as_mut_ptr(),
-                unit.as_mut_ptr(),
-                code.as_mut_ptr(),
-                &mut repeat,
-                &mut scale,
-                &mut zero,
-                &mut null,
-                display.as_mut_ptr(),
-                s,
-            )
-        })?;
-        let (mut naxis, mut axes) = (0, [0i64; 16]);
-        self.call("read the column", |f, s| unsafe { sys::ffgtdmll(f, i, 16, &mut naxis, axes.as_mut_ptr(), s) })?;
-        let shape = if naxis > 1 {
-            axes[..naxis.clamp(0, 16) as usize].iter().rev().map(|&x| x as usize).collect()
-        } else {
-            vec![]
-        };
-        let code = text(&code).bytes().next().unwrap_or(b'?');
-        Ok(ColumnInfo { name: text(&name), unit: text(&unit), code, repeat: repeat as usize, scale, zero, shape })
     }
 
     /// `n` bytes of the rows of the current HDU's table, from the first row on.

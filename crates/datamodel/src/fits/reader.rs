@@ -222,9 +222,9 @@ impl FitsReader {
         if self.file.image_shape()?.is_some() {
             return Err(self.invalid(hdu, "type", "a table", "an image"));
         }
-        let (columns, nrows) = self.file.columns()?;
-        let bytes = self.file.row_bytes(nrows * rows::row_size(&columns))?;
-        Ok(rows::decode(&columns, nrows, &bytes))
+        let layout = rows::Layout::of(&card::every(&self.file.records()?));
+        let layout = layout.map_err(|found| self.invalid(hdu, "type", "a binary table", &found))?;
+        Ok(rows::decode(&layout, &self.file.row_bytes(layout.size())?))
     }
 
     fn invalid(&self, hdu: &str, item: &str, expected: &str, found: &str) -> Error {

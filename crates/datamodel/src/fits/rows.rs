@@ -1,8 +1,69 @@
 //! The bytes of a binary table's rows (FITS Standard 4.0, section 7.3), and the columns they hold. Rows are read
 //! and written in one block: column by column cfitsio is some 80 times slower on wide tables.
 
-use super::handle::ColumnInfo;
-use crate::{Column, ColumnData, Table};
+use crate::{Column, ColumnData, Header, Table};
+
+/// A table as its header describes it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Layout {
+    columns: Vec<ColumnInfo>,
+    nrows: usize,
+    /// Bytes of a row.
+    row: usize,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct ColumnInfo {
+    name: String,
+    unit: String,
+    /// Letter of TFORM; `P` and `Q` for columns of variable length.
+    code: u8,
+    /// Elements per row; for strings their width in bytes.
+    repeat: usize,
+    /// TSCAL, TZERO.
+    scale: f64,
+    zero: f64,
+    /// TDIM in C order, empty where absent.
+    shape: Vec<usize>,
+}
+
+impl Layout {
+    /// From all cards of the HDU; an error says what is wrong with them.
+    pub fn of(header: &Header) -> Result<Self, String> {
+        let count = |key: &str| header.int(key).filter(|n| *n >= 0).ok_or(format!("no {key}"));
+        let columns = (1..=count("TFIELDS")?).map(|i| ColumnInfo::of(header, i)).collect::<Result<Vec<_>, _>>()?;
+        let (row, nrows) = (count("NAXIS1")? as usize, count("NAXIS2")? as usize);
+        match columns.iter().map(cell_size).sum::<usize>() {
+            sum if sum == row => Ok(Self { columns, nrows, row }),
+            sum => Err(format!("columns of {sum} bytes in rows of {row}")),
+        }
+    }
+
+    /// Bytes of all rows.
+    pub fn size(&self) -> usize {
+        self.nrows * self.row
+    }
+}
+
+impl ColumnInfo {
+    fn of(header: &Header, i: i64) -> Result<Self, String> {
+        let key = |stem: &str| format!("{stem}{i}");
+        let text = |stem: &str| header.str(&key(stem)).unwrap_or_default().trim().to_string();
+        let form = text("TFORM");
+        let end = form.bytes().position(|b| !b.is_ascii_digit()).ok_or(format!("TFORM{i} = '{form}'"))?;
+        let dimensions = text("TDIM");
+        let axes = dimensions.trim_matches(['(', ')']).split(',').rev().map(|n| n.trim().parse().ok());
+        Ok(Self {
+            name: text("TTYPE"),
+            unit: text("TUNIT"),
+            code: form.as_bytes()[end].to_ascii_uppercase(),
+            repeat: form[..end].parse().unwrap_or(1),
+            scale: header.float(&key("TSCAL")).unwrap_or(1.0),
+            zero: header.float(&key("TZERO")).unwrap_or(0.0),
+            shape: axes.collect::<Option<_>>().unwrap_or_default(),
+        })
+    }
+}
 
 /// TTYPE, TFORM and TUNIT of each column, and TDIM where a cell has more than one dimension.
 pub(super) fn describe(table: &Table) -> Vec<([String; 3], Option<String>)> {
@@ -53,9 +114,8 @@ fn element_size(code: u8) -> usize {
 fn cell_size(c: &ColumnInfo) -> usize {
     match c.code {
         b'X' => c.repeat.div_ceil(8),
-        b'P' => 8 * c.repeat.min(1),
-        b'C' | b'Q' => 8 * c.repeat * if c.code == b'Q' { 2 } else { 1 },
-        b'M' => 16 * c.repeat,
+        b'P' | b'C' => 8 * c.repeat,
+        b'Q' | b'M' => 16 * c.repeat,
         code => element_size(code) * c.repeat,
     }
 }
@@ -113,20 +173,14 @@ fn encode_column<'a>(c: &Column, size: usize, cells: impl Iterator<Item = &'a mu
     }
 }
 
-/// Bytes of a row.
-pub(super) fn row_size(columns: &[ColumnInfo]) -> usize {
-    columns.iter().map(cell_size).sum()
-}
-
 /// The table whose rows are these bytes; columns of bits, complex numbers and variable length are left out.
-pub(super) fn decode(columns: &[ColumnInfo], nrows: usize, bytes: &[u8]) -> Table {
-    let row = row_size(columns);
+pub(super) fn decode(layout: &Layout, bytes: &[u8]) -> Table {
     let mut table = Table::new();
     let mut offset = 0;
-    for c in columns {
+    for c in &layout.columns {
         let size = cell_size(c);
         if element_size(c.code) > 0 {
-            let cells = (0..nrows).map(|r| &bytes[r * row + offset..][..size]);
+            let cells = (0..layout.nrows).map(|r| &bytes[r * layout.row + offset..][..size]);
             table.set_column(decode_column(c, cells));
         }
         offset += size;

@@ -6,6 +6,7 @@ use super::{card, checksum, rows};
 use crate::{Error, Header, Result, Table};
 use ndarray::ArrayView;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -29,7 +30,8 @@ impl FitsWriter {
         let temporary = temporary_name(path);
         // The system's own reason, which cfitsio does not pass on, and no left-over in the way.
         File::create(&temporary).and_then(|_| fs::remove_file(&temporary)).map_err(failed("create"))?;
-        Ok(Self { file: Some(Handle::create(&temporary)?), path: path.to_path_buf(), temporary, has_primary: false })
+        let file = Handle::create(&temporary).map_err(|e| under_final_name(e, path))?;
+        Ok(Self { file: Some(file), path: path.to_path_buf(), temporary, has_primary: false })
     }
 
     fn file(&mut self, hdu: &str) -> Result<&Handle> {
@@ -134,7 +136,11 @@ impl FitsWriter {
         checksum::seal(&file, &extents).map_err(failed("write"))?;
         file.sync_all().map_err(failed("write"))?;
         fs::rename(&self.temporary, &self.path).map_err(failed("rename"))?;
-        File::open(folder(&self.path)).and_then(|f| f.sync_all()).map_err(failed("write the folder of"))
+        match File::open(folder(&self.path)).and_then(|f| f.sync_all()) {
+            // Some network file systems cannot sync a folder; the file itself is safe.
+            Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
+            other => other.map_err(failed("write the folder of")),
+        }
     }
 }
 
