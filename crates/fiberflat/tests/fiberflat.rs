@@ -29,7 +29,7 @@ fn scene(nspec: usize, seed: u64) -> (Instrument, Frame) {
 fn pulls(flat: &datamodel::Fiberflat, alive: &[usize], rows: &[usize]) -> Vec<f64> {
     let norm = |j: usize| {
         let t: Vec<f64> = alive.iter().map(|&f| throughput(f, j)).collect();
-        numerics::robust::median(&t).unwrap()
+        numerics::robust::median(&t).unwrap_or(1.0)
     };
     let systematic = Params::default().systematic_error.powi(2);
     let mut out = vec![];
