@@ -1,8 +1,7 @@
 //! `desi_bootcalib`: first traces and wavelengths of every fibre of a camera from a flat and an arc.
 
 use bootcalib::identify::Nominal;
-use datamodel::{Camera, GaussHermitePsf, Header, Image, PsfBoot};
-use ndarray::Array2;
+use datamodel::{Camera, Header, Image};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -61,7 +60,7 @@ fn run(args: Args) -> step::Result {
     boot.write(outfile)?;
     let mut written = vec![outfile.clone()];
     if let Some(path) = args.xytraceset {
-        gaussian_psf(&boot, arc.pix.dim()).write(&path)?;
+        psf::boot::gaussian(&boot, arc.pix.dim()).write(&path)?;
         written.push(path);
     }
     Ok(written)
@@ -95,25 +94,4 @@ fn header(camera: Camera, flat: &Image, arc: &Image) -> Header {
     }
     step::stamp(&mut header);
     header
-}
-
-/// The traces with Gaussian spots of the fibres' widths in both directions.
-fn gaussian_psf(boot: &PsfBoot, npix: (usize, usize)) -> GaussHermitePsf {
-    let nfiber = boot.xsigma.len();
-    let width = Array2::from_shape_fn((nfiber, 1), |(f, _)| boot.xsigma[f]);
-    let parameters = [("GHSIGX", width.clone()), ("GHSIGY", width), ("GH-0-0", Array2::ones((nfiber, 1)))];
-    GaussHermitePsf {
-        header: boot.header.clone(),
-        x: boot.x.clone(),
-        y: boot.y.clone(),
-        wavemin: boot.y.wavemin,
-        wavemax: boot.y.wavemax,
-        parameters: parameters.into_iter().map(|(k, v)| (k.to_string(), v)).collect(),
-        bundle: (0..nfiber).map(|f| (f / bootcalib::fibers::BUNDLE) as i32).collect(),
-        status: vec![0; nfiber],
-        fibermin: 0,
-        ghdeg: (0, 0),
-        half_size: (8, 5),
-        npix,
-    }
 }

@@ -1,0 +1,152 @@
+//! The model of a bundle's arc image: spots of every line in every fibre.
+//!
+//! Traces are Legendre series in wavelength, fibre by fibre. A parameter of the spots' shape is one polynomial
+//! over the bundle: Legendre in wavelength times Legendre in the fibre's place.
+
+use numerics::legendre;
+use psf::GaussHermite;
+
+/// Index of the widths in the list of shape parameters; GH-i-j follow, i fastest.
+pub const SIGMA_X: usize = 0;
+/// See [`SIGMA_X`].
+pub const SIGMA_Y: usize = 1;
+/// Index of GH-0-0.
+pub const HERMITE: usize = 2;
+
+/// Polynomials' ranges and degrees.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Grid {
+    /// Wavelengths of the traces' series that map to -1 and 1, Angstrom.
+    pub trace_range: (f64, f64),
+    /// Terms of a trace.
+    pub trace_terms: usize,
+    /// Wavelengths of the shape's series that map to -1 and 1, Angstrom.
+    pub shape_range: (f64, f64),
+    /// Terms in wavelength of a shape parameter.
+    pub wave_terms: usize,
+    /// Terms across the bundle of a shape parameter.
+    pub slit_terms: usize,
+    /// Highest Hermite order in x and y.
+    pub gh_degree: usize,
+}
+
+impl Grid {
+    /// Number of shape parameters.
+    pub fn shapes(&self) -> usize {
+        HERMITE + (self.gh_degree + 1).pow(2)
+    }
+
+    /// Coefficients of a shape parameter.
+    pub fn basis_terms(&self) -> usize {
+        self.wave_terms * self.slit_terms
+    }
+
+    /// Index of GH-i-j in the list of shape parameters.
+    pub fn hermite(&self, i: usize, j: usize) -> usize {
+        HERMITE + j * (self.gh_degree + 1) + i
+    }
+}
+
+/// All parameters of a bundle.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// Ranges and degrees.
+    pub grid: Grid,
+    /// Fibres of the bundle.
+    pub nfiber: usize,
+    /// Wavelengths of the lines, Angstrom.
+    pub waves: Vec<f64>,
+    /// Trace coefficients in x, `[nfiber, trace_terms]`, pixels.
+    pub x: Vec<f64>,
+    /// The same in y.
+    pub y: Vec<f64>,
+    /// `[shapes, basis_terms]`, wavelength fastest.
+    pub shape: Vec<f64>,
+    /// Electrons of each spot, `[nfiber, nline]`.
+    pub flux: Vec<f64>,
+    /// Spots that are part of the model, `[nfiber, nline]`.
+    pub active: Vec<bool>,
+    trace_basis: Vec<Vec<f64>>,
+    wave_basis: Vec<Vec<f64>>,
+    slit_basis: Vec<Vec<f64>>,
+}
+
+impl Model {
+    /// A model with all fluxes 0, all traces 0 and unit Gaussians.
+    pub fn new(grid: Grid, nfiber: usize, waves: Vec<f64>) -> Self {
+        let terms = |(min, max): (f64, f64), n: usize| -> Vec<Vec<f64>> {
+            waves.iter().map(|w| legendre::polynomials(legendre::reduced(*w, min, max), n)).collect()
+        };
+        let mut shape = vec![0.0; grid.shapes() * grid.basis_terms()];
+        for parameter in [SIGMA_X, SIGMA_Y, HERMITE] {
+            shape[parameter * grid.basis_terms()] = 1.0;
+        }
+        let place = |f: usize| if nfiber > 1 { legendre::reduced(f as f64, 0.0, nfiber as f64 - 1.0) } else { 0.0 };
+        Self {
+            trace_basis: terms(grid.trace_range, grid.trace_terms),
+            wave_basis: terms(grid.shape_range, grid.wave_terms),
+            slit_basis: (0..nfiber).map(|f| legendre::polynomials(place(f), grid.slit_terms)).collect(),
+            x: vec![0.0; nfiber * grid.trace_terms],
+            y: vec![0.0; nfiber * grid.trace_terms],
+            flux: vec![0.0; nfiber * waves.len()],
+            active: vec![false; nfiber * waves.len()],
+            grid,
+            nfiber,
+            waves,
+            shape,
+        }
+    }
+
+    /// Number of lines.
+    pub fn nline(&self) -> usize {
+        self.waves.len()
+    }
+
+    /// Index of a spot.
+    pub fn spot(&self, fiber: usize, line: usize) -> usize {
+        fiber * self.nline() + line
+    }
+
+    /// Legendre polynomials of a line for the traces.
+    pub fn trace_basis(&self, line: usize) -> &[f64] {
+        &self.trace_basis[line]
+    }
+
+    /// Polynomials of a spot for the shape parameters, `[basis_terms]`.
+    pub fn shape_basis(&self, fiber: usize, line: usize, out: &mut Vec<f64>) {
+        out.clear();
+        for s in &self.slit_basis[fiber] {
+            out.extend(self.wave_basis[line].iter().map(|w| w * s));
+        }
+    }
+
+    /// Centre of a spot, pixels.
+    pub fn centre(&self, fiber: usize, line: usize) -> (f64, f64) {
+        let terms = self.grid.trace_terms;
+        let series = |c: &[f64]| dot(&c[fiber * terms..(fiber + 1) * terms], &self.trace_basis[line]);
+        (series(&self.x), series(&self.y))
+    }
+
+    /// Shape of a spot.
+    pub fn spot_shape(&self, fiber: usize, line: usize) -> GaussHermite {
+        let mut basis = Vec::with_capacity(self.grid.basis_terms());
+        self.shape_basis(fiber, line, &mut basis);
+        let mut values = self.shape.chunks_exact(basis.len()).map(|c| dot(c, &basis));
+        // widths stay in the range where the pixel integrals make sense
+        let mut width = || values.next().unwrap_or(1.0).clamp(0.3, 4.0);
+        let sigma = (width(), width());
+        let degree = self.grid.gh_degree;
+        GaussHermite { sigma, degree: (degree, degree), coeff: values.collect(), tail: None }
+    }
+
+    /// Series of a shape parameter in wavelength for one fibre, `[wave_terms]`.
+    pub fn fiber_series(&self, parameter: usize, fiber: usize) -> Vec<f64> {
+        let (n, all) = (self.grid.wave_terms, self.grid.basis_terms());
+        let coeff = &self.shape[parameter * all..(parameter + 1) * all];
+        (0..n).map(|k| self.slit_basis[fiber].iter().enumerate().map(|(m, s)| s * coeff[m * n + k]).sum()).collect()
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}

@@ -1,0 +1,92 @@
+//! Bundles' fits put together as a PSF file.
+
+use crate::model::{Grid, SIGMA_X, SIGMA_Y};
+use crate::{BundleFit, FitError};
+use datamodel::{GaussHermitePsf, psf::LegendreRows};
+use ndarray::Array2;
+use std::collections::BTreeMap;
+
+/// Half size of the spots that extractions evaluate, pixels.
+const HALF_SIZE: (usize, usize) = (8, 5);
+/// Rows that carry no fit, with their neutral values (formats: PSF).
+const FIXED: [(&str, f64); 6] =
+    [("TAILAMP", 0.0), ("TAILCORE", 1.0), ("TAILXSCA", 1.0), ("TAILYSCA", 1.0), ("TAILINDE", 2.0), ("CONT", 0.0)];
+
+/// Rows of the fibres of a bundle.
+pub fn fibers(psf: &GaussHermitePsf, bundle: usize) -> Vec<usize> {
+    (0..psf.bundle.len()).filter(|f| psf.bundle[*f] == bundle as i32).collect()
+}
+
+/// The first guess in the output's shape: all rows of the output, every fibre marked as skipped.
+pub fn output(first: &GaussHermitePsf, x: LegendreRows, y: LegendreRows, grid: &Grid) -> GaussHermitePsf {
+    let nfiber = first.nfiber();
+    let terms = first.parameters.values().map(Array2::ncols).max().unwrap_or(1).max(grid.wave_terms);
+    let degree = first.ghdeg.0.max(first.ghdeg.1).max(grid.gh_degree);
+    let padded = |name: &str, neutral: f64| {
+        let mut row = Array2::zeros((nfiber, terms));
+        match first.parameters.get(name) {
+            Some(known) => row.slice_mut(ndarray::s![.., ..known.ncols()]).assign(known),
+            None => row.column_mut(0).fill(neutral),
+        }
+        row
+    };
+    let mut parameters: BTreeMap<String, Array2<f64>> = BTreeMap::new();
+    for (name, neutral) in FIXED.into_iter().chain([("GHSIGX", 1.0), ("GHSIGY", 1.0)]) {
+        parameters.insert(name.to_string(), padded(name, neutral));
+    }
+    for (i, j) in (0..=degree).flat_map(|j| (0..=degree).map(move |i| (i, j))) {
+        let name = format!("GH-{i}-{j}");
+        let row = padded(&name, if (i, j) == (0, 0) { 1.0 } else { 0.0 });
+        parameters.insert(name, row);
+    }
+    GaussHermitePsf {
+        x,
+        y,
+        parameters,
+        status: vec![-1; nfiber],
+        ghdeg: (degree, degree),
+        half_size: HALF_SIZE,
+        ..first.clone()
+    }
+}
+
+/// Writes a bundle's outcome into the PSF: its rows and STATUS, BnnRCHI2, BnnNDATA, BnnNPAR.
+pub fn store(psf: &mut GaussHermitePsf, bundle: usize, fibers: &[usize], result: &Result<BundleFit, FitError>) {
+    let (rchi2, ndata, npar) = result.as_ref().map_or((0.0, 0, 0), |f| (f.rchi2, f.ndata, f.npar));
+    psf.header.set(&format!("B{bundle:02}RCHI2"), rchi2, "chi2 per pixel of the spots' cores");
+    psf.header.set(&format!("B{bundle:02}NDATA"), ndata, "pixels of the spots' cores");
+    psf.header.set(&format!("B{bundle:02}NPAR"), npar, "parameters of the fit");
+    match result {
+        Err(error) => fibers.iter().for_each(|f| psf.status[*f] = error.status()),
+        Ok(fit) => fibers.iter().enumerate().for_each(|(k, f)| store_fiber(psf, *f, k, fit)),
+    }
+}
+
+fn store_fiber(psf: &mut GaussHermitePsf, row: usize, fiber: usize, fit: &BundleFit) {
+    let model = &fit.model;
+    let terms = model.grid.trace_terms;
+    for k in 0..terms {
+        psf.x.coeff[(row, k)] = model.x[fiber * terms + k];
+        psf.y.coeff[(row, k)] = model.y[fiber * terms + k];
+    }
+    let mut set = |name: &str, series: Vec<f64>| {
+        if let Some(table) = psf.parameters.get_mut(name) {
+            let mut target = table.row_mut(row);
+            target.fill(0.0);
+            target.iter_mut().zip(series).for_each(|(t, s)| *t = s);
+        }
+    };
+    set("GHSIGX", model.fiber_series(SIGMA_X, fiber));
+    set("GHSIGY", model.fiber_series(SIGMA_Y, fiber));
+    let degree = psf.ghdeg.0;
+    for (i, j) in (0..=degree).flat_map(|j| (0..=degree).map(move |i| (i, j))) {
+        let fitted = i <= model.grid.gh_degree && j <= model.grid.gh_degree;
+        let series = if fitted { model.fiber_series(model.grid.hermite(i, j), fiber) } else { vec![0.0] };
+        if let Some(table) = psf.parameters.get_mut(&format!("GH-{i}-{j}")) {
+            let mut target = table.row_mut(row);
+            target.fill(0.0);
+            target.iter_mut().zip(series).for_each(|(t, s)| *t = s);
+        }
+    }
+    psf.status[row] = 0;
+}
