@@ -46,6 +46,8 @@ const INTERSTELLAR: [(f64, f64); 20] = [
 /// Populations on a wavelength grid, the same in every program.
 struct Populations {
     wave: Vec<f64>,
+    /// ln(transmission) of dust with E(B-V) = 1.
+    dust: Vec<f64>,
     /// `[metallicity][age]`
     spectra: [Vec<Vec<f64>>; 2],
 }
@@ -68,7 +70,8 @@ fn populations() -> &'static Populations {
                 })
                 .collect()
         });
-        Populations { wave, spectra }
+        let dust = wave.iter().map(|w| dust::transmission(1.0, *w).ln()).collect();
+        Populations { wave, dust, spectra }
     })
 }
 
@@ -141,7 +144,7 @@ impl Galaxy {
                 out.iter_mut().zip(&spectra[k]).for_each(|(o, s)| *o += weight * share * s);
             }
         }
-        out.iter_mut().zip(&p.wave).for_each(|(o, w)| *o *= dust::transmission(self.ebv, *w));
+        out.iter_mut().zip(&p.dust).for_each(|(o, dust)| *o *= (self.ebv * dust).exp());
         smooth(&out, self.sigma / (GRID.2 * std::f64::consts::LN_10 * LIGHT_KMS))
     }
 

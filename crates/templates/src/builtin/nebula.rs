@@ -1,6 +1,7 @@
 //! Emission of ionised gas in galaxies.
 
 use crate::synthesis::LIGHT_KMS;
+use std::f64::consts::FRAC_1_SQRT_2;
 
 /// Ratios that vary from galaxy to galaxy.
 #[derive(Debug, Clone, Copy)]
@@ -105,15 +106,17 @@ impl Nebula {
 pub(crate) fn add_lines(wave: &[f64], spectrum: &mut [f64], lines: &[(f64, f64)], scale: f64, sigma: f64) {
     let step = (wave[1] / wave[0]).ln();
     let width = sigma / LIGHT_KMS; // in ln(wavelength)
-    let last = wave.len() as isize - 1;
     for &(centre, flux) in lines {
         let position = (centre / wave[0]).ln() / step;
         let reach = 5.0 * width / step + 1.0;
-        let (from, to) = ((position - reach) as isize, (position + reach) as isize);
-        for i in from.max(0)..=to.min(last) {
-            let edge = |k: f64| libm::erf((k - position) * step / width * std::f64::consts::FRAC_1_SQRT_2);
-            let share = 0.5 * (edge(i as f64 + 0.5) - edge(i as f64 - 0.5));
-            spectrum[i as usize] += scale * flux * share / (step * wave[i as usize]);
+        let from = (position - reach).max(0.0) as usize;
+        let to = ((position + reach).max(0.0) as usize).min(wave.len());
+        let cumulative = |edge: f64| 0.5 * libm::erf((edge - position) * step / width * FRAC_1_SQRT_2);
+        let mut before = cumulative(from as f64 - 0.5);
+        for i in from..to {
+            let after = cumulative(i as f64 + 0.5);
+            spectrum[i] += scale * flux * (after - before) / (step * wave[i]);
+            before = after;
         }
     }
 }

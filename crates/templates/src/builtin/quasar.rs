@@ -8,7 +8,10 @@ use std::sync::OnceLock;
 
 /// First and last rest wavelength in Angstrom and step in log10.
 const GRID: (f64, f64, f64) = (440.0, 10900.0, 1e-4);
-/// Vectors of each basis.
+/// Velocity width of narrow lines, km/s.
+const NARROW: f64 = 200.0;
+/// Members of the family, and vectors of each basis.
+const MEMBERS: usize = 40;
 const VECTORS: usize = 5;
 
 /// How a line varies.
@@ -139,33 +142,28 @@ impl Quasar {
 
     /// Spectrum on [`wavelengths`], per Angstrom, 1 in the continuum at 3000 A.
     pub(crate) fn spectrum(&self) -> Vec<f64> {
-        let wave = wavelengths();
-        let continuum: Vec<f64> = wave.iter().map(|w| self.continuum(*w)).collect();
-        let mut spectrum: Vec<f64> =
-            wave.iter().zip(&continuum).map(|(w, c)| c + self.iron(*w) + self.balmer_continuum(*w)).collect();
+        let parts = parts();
+        let mut spectrum: Vec<f64> = (0..parts.wave.len())
+            .map(|i| {
+                let pseudo = self.iron * parts.iron[i] + self.balmer_continuum * parts.balmer[i];
+                self.continuum(parts.wave[i]) * (1.0 + pseudo)
+            })
+            .collect();
         for (rest, width, sigma, group) in LINES {
-            let (broad, shift) = match group {
-                High => (self.width, self.shift),
-                Narrow => (1.0, 0.0),
-                _ => (self.width, 0.0),
+            let (velocity, shift) = match group {
+                High => (self.width * sigma / rest * LIGHT_KMS, self.shift),
+                Low | Balmer => (self.width * sigma / rest * LIGHT_KMS, 0.0),
+                Narrow => (NARROW, 0.0),
             };
-            let velocity = if group == Narrow { 200.0 } else { sigma * broad / rest * LIGHT_KMS };
-            let at = rest * (1.0 + shift / LIGHT_KMS);
-            add_lines(
-                wave,
-                &mut spectrum,
-                &[(at, width * self.strength[group as usize])],
-                self.continuum(rest),
-                velocity,
-            );
+            let line = (rest * (1.0 + shift / LIGHT_KMS), width * self.strength[group as usize]);
+            add_lines(&parts.wave, &mut spectrum, &[line], self.continuum(rest), velocity);
         }
-        // Pei 1992 (ApJ 395, 130): the extinction of the Small Cloud goes as the inverse wavelength
-        spectrum.iter_mut().zip(wave).for_each(|(s, w)| *s *= 10f64.powf(-0.4 * self.ebv * 1.39 * (1e4 / w).powf(1.2)));
+        spectrum.iter_mut().zip(&parts.dust).for_each(|(s, dust)| *s *= (self.ebv * dust).exp());
         spectrum
     }
 
-    /// Power laws of slope -1.56 below 5000 A and 0.45 above in the mean (Vanden Berk et al. 2001, figure 3),
-    /// bent at 1200 A (Telfer et al. 2002, ApJ 565, 773).
+    /// Power laws of slope -1.56 below 5000 A and 0.45 above in the mean (Vanden Berk et al. 2001, figure 3; the
+    /// upturn, which is the host's, is weakened), bent at 1200 A (Telfer et al. 2002, ApJ 565, 773).
     fn continuum(&self, wave: f64) -> f64 {
         let power = |w: f64| (w / 3000.0).powf(self.slope);
         if wave > 5000.0 {
@@ -176,37 +174,55 @@ impl Quasar {
             power(wave)
         }
     }
+}
 
-    fn iron(&self, wave: f64) -> f64 {
-        IRON.iter()
-            .filter(|(at, sigma, _)| (wave - at).abs() < 5.0 * sigma)
-            .map(|(at, sigma, height)| {
-                self.iron * height * self.continuum(*at) * (-0.5 * ((wave - at) / sigma).powi(2)).exp()
-            })
-            .sum()
-    }
+/// What all quasars share, on one grid.
+struct Parts {
+    wave: Vec<f64>,
+    /// Iron and the Balmer continuum, relative to the power law.
+    iron: Vec<f64>,
+    balmer: Vec<f64>,
+    /// ln(transmission) of dust with E(B-V) = 1 of the Small Cloud: goes as wavelength^-1.2 (Prevot et al. 1984,
+    /// A&A 132, 389).
+    dust: Vec<f64>,
+}
 
-    /// Optically thin Balmer continuum of 15000 K (Grandi 1982, ApJ 255, 25), a tenth of the continuum at the
-    /// edge, which high Balmer lines smear out.
-    fn balmer_continuum(&self, wave: f64) -> f64 {
-        const EDGE: f64 = 3646.0;
-        let thin = |w: f64| planck(w, 15000.0) * (1.0 - (-(w / EDGE).powi(3)).exp());
-        let beyond = 1.0 / (1.0 + ((wave - EDGE - 60.0) / 50.0).exp());
-        0.10 * self.balmer_continuum * self.continuum(EDGE) * thin(wave.min(EDGE)) / thin(EDGE) * beyond
-    }
+fn parts() -> &'static Parts {
+    static SHARED: OnceLock<Parts> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        let wave = log_grid(GRID.0, GRID.1, GRID.2);
+        let iron = wave.iter().map(|w| iron(*w)).collect();
+        let balmer = wave.iter().map(|w| balmer_continuum(*w)).collect();
+        let dust = wave.iter().map(|w| -0.4 * std::f64::consts::LN_10 * 1.39 * (1e4 / w).powf(1.2)).collect();
+        Parts { wave, iron, balmer, dust }
+    })
+}
+
+fn iron(wave: f64) -> f64 {
+    let gaussian = |at: f64, sigma: f64| (-0.5 * ((wave - at) / sigma).powi(2)).exp();
+    IRON.iter().map(|(at, sigma, height)| height * gaussian(*at, *sigma)).sum()
+}
+
+/// Optically thin Balmer continuum of 15000 K (Grandi 1982, ApJ 255, 25), a tenth of the power law at the
+/// edge, which high Balmer lines smear out.
+fn balmer_continuum(wave: f64) -> f64 {
+    const EDGE: f64 = 3646.0;
+    let thin = |w: f64| planck(w, 15000.0) * (1.0 - (-(w / EDGE).powi(3)).exp());
+    let power = (wave / EDGE).powf(-1.56);
+    let beyond = 1.0 / (1.0 + ((wave - EDGE - 60.0) / 50.0).exp());
+    0.10 * thin(wave.min(EDGE)) / thin(EDGE) / power * beyond
 }
 
 /// Wavelengths of all quasar spectra, vacuum Angstrom at rest.
 pub(crate) fn wavelengths() -> &'static [f64] {
-    static WAVE: OnceLock<Vec<f64>> = OnceLock::new();
-    WAVE.get_or_init(|| log_grid(GRID.0, GRID.1, GRID.2))
+    &parts().wave
 }
 
 /// The bases of the quasars of high and of low redshift: principal components over the rest wavelengths that
 /// 3500-10400 A can show.
 pub(crate) fn templates() -> [Template; 2] {
     let mut halton = Halton::new();
-    let family: Vec<Vec<f64>> = (0..60).map(|_| Quasar::draw(&mut halton.next_point()).spectrum()).collect();
+    let family: Vec<Vec<f64>> = (0..MEMBERS).map(|_| Quasar::draw(&mut halton.next_point()).spectrum()).collect();
     [template("HIZ", (1.4, 7.0), &family), template("LOZ", (0.05, 1.65), &family)]
 }
 

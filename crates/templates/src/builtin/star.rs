@@ -4,8 +4,9 @@ use super::{Halton, SOURCE, VERSION, pca};
 use crate::synthesis::atmosphere::Star;
 use crate::synthesis::{log_grid, spectrum};
 use crate::template::default_redshifts;
-use crate::{Igm, Method, StarGrid, Template};
-use ndarray::Array2;
+use crate::{Igm, Method, StarGrid, Template, dust};
+use ndarray::{Array2, Axis};
+use rayon::prelude::*;
 use std::ops::Range;
 
 /// First and last wavelength of the bases in Angstrom and step in log10.
@@ -14,7 +15,9 @@ const GRID: (f64, f64, f64) = (3350.0, 10500.0, 3e-5);
 const STANDARDS: (f64, f64, f64) = (3500.0, 10000.0, 2e-5);
 /// Stars of a type that its basis is made of, and vectors.
 const MEMBERS: usize = 8;
-const VECTORS: usize = 4;
+const VECTORS: usize = 5;
+/// Largest colour excess of a member, mag.
+const REDDENING: f64 = 0.6;
 
 /// A spectral type: name in redrock's notation, ranges of effective temperature (K), log g and [Fe/H].
 struct Type {
@@ -55,15 +58,25 @@ impl Type {
     }
 }
 
+impl Type {
+    /// The spectrum of a star of the type behind some dust: colours are less certain than lines.
+    fn member(&self, wave: &[f64], uniform: &mut dyn FnMut() -> f64) -> Vec<f64> {
+        let mut flux = spectrum::flux(&self.draw(uniform), wave);
+        let ebv = REDDENING * uniform();
+        flux.iter_mut().zip(wave).for_each(|(f, w)| *f *= dust::transmission(ebv, *w));
+        flux
+    }
+}
+
 /// A basis for each type.
 pub(crate) fn templates() -> Vec<Template> {
     let wave = wavelengths();
     TYPES
-        .iter()
+        .par_iter()
         .map(|kind| {
             let mut halton = Halton::new();
             let family: Vec<Vec<f64>> =
-                (0..MEMBERS).map(|_| spectrum::flux(&kind.draw(&mut halton.next_point()), &wave)).collect();
+                (0..MEMBERS).map(|_| kind.member(&wave, &mut halton.next_point())).collect();
             Template {
                 spectype: "STAR".to_string(),
                 subtype: kind.name.to_string(),
@@ -91,10 +104,10 @@ pub(crate) fn grid() -> StarGrid {
         }
     }
     let mut flux = Array2::zeros((stars.len(), wave.len()));
-    for (mut row, star) in flux.rows_mut().into_iter().zip(&stars) {
+    flux.axis_iter_mut(Axis(0)).into_par_iter().zip(&stars).for_each(|(mut row, star)| {
         let spectrum = pca::normalised(spectrum::flux(star, &wave));
         row.iter_mut().zip(spectrum).for_each(|(r, s)| *r = s);
-    }
+    });
     StarGrid {
         wave,
         flux,

@@ -92,7 +92,7 @@ impl Layer {
         let donors = DONORS.map(|e| (metals * e.abundance, saha(e.partition[0], e.ionisation[0], temperature)));
         // electrons per nucleus grow as the electron pressure falls: bisection of its logarithm
         let (mut low, mut high) = ((pressure * 1e-12).ln(), (pressure * 0.5).ln());
-        for _ in 0..45 {
+        for _ in 0..34 {
             let middle = 0.5 * (low + high);
             let pe = middle.exp();
             let electrons: f64 = donors.iter().map(|(a, k)| a * k / (k + pe)).sum::<f64>() + hydrogen / (hydrogen + pe);
@@ -211,7 +211,7 @@ pub fn layers(star: &Star) -> Vec<Layer> {
             Some(p) => Layer::new(tau, temperature, p.pressure * (tau / p.tau).sqrt(), metals),
         };
         // dP / dtau = g / kappa; kappa grows about as P: the mean of the two ends, iterated
-        for _ in 0..4 {
+        for _ in 0..3 {
             let kappa = layer.continuum(5000.0);
             let pressure = match out.last() {
                 None => 0.5 * layer.pressure + 0.5 * gravity * tau / kappa,

@@ -160,19 +160,22 @@ const HAZE: [(f64, f64); 24] = [
     (12000.0, 0.0),
 ];
 
-/// Transmission of bands and haze at a coarse set of wavelengths.
+/// Transmission of bands and haze at ascending wavelengths.
 pub(crate) fn transmission(scaling: &Scaling, metallicity: f64, wave: &[f64]) -> Vec<f64> {
-    let (gas, _) = scaling.gas();
-    let columns = MOLECULES.map(|m| m.column(gas, metallicity));
-    let (iron1, iron2) = (scaling.column(&IRON, 0, 2.5, 4300.0), scaling.column(&IRON, 1, 2.5, 4300.0));
+    let iron = [0, 1].map(|stage| scaling.abundance(&IRON, stage) * scaling.excitation(2.5, 4300.0));
     let (x, y): (Vec<f64>, Vec<f64>) = HAZE.iter().copied().unzip();
+    let mut tau = vec![0.0; wave.len()];
+    for molecule in &MOLECULES {
+        molecule.add(molecule.column(scaling.gas(), metallicity), wave, &mut tau);
+    }
     wave.iter()
-        .map(|&w| {
-            // neutral metals make two thirds of the haze in the blue, singly ionised ones most of it in the ultraviolet
+        .zip(&tau)
+        .map(|(&w, tau)| {
+            // neutral metals make three quarters of the haze in the blue, singly ionised ones most of it in the
+            // ultraviolet
             let neutral = ((w - 2000.0) / 2500.0).clamp(0.2, 0.75);
-            let haze = Scaling::haze(numerics::interp::linear(w, &x, &y), neutral * iron1 + (1.0 - neutral) * iron2);
-            let tau: f64 = MOLECULES.iter().zip(&columns).map(|(m, c)| c * m.depth(w)).sum();
-            haze * (-tau).exp()
+            let column = neutral * iron[0] + (1.0 - neutral) * iron[1];
+            Scaling::haze(numerics::interp::linear(w, &x, &y), column) * (-tau).exp()
         })
         .collect()
 }
@@ -186,15 +189,19 @@ impl Molecule {
         x / (1.0 + x / self.limit)
     }
 
-    /// Optical depth at a vacuum wavelength for a unit column.
-    fn depth(&self, wave: f64) -> f64 {
-        self.bands
-            .iter()
-            .map(|&(head, tail, depth)| {
-                let x = (wave - vacuum(head)) / tail;
-                let rise = 2.0 / tail.abs(); // heads are 2 A sharp
-                if x >= 0.0 { depth * (-x).exp() } else { depth * (x / rise).exp() }
-            })
-            .sum()
+    /// Adds the optical depth of a column at ascending vacuum wavelengths.
+    fn add(&self, column: f64, wave: &[f64], tau: &mut [f64]) {
+        const HEAD: f64 = 2.0; // heads are 2 A sharp
+        const NEGLIGIBLE: f64 = 1e-4;
+        for &(head, tail, depth) in self.bands.iter().filter(|b| b.2 * column > NEGLIGIBLE) {
+            let (centre, reach) = (vacuum(head), (depth * column / NEGLIGIBLE).ln());
+            let (before, after) = if tail > 0.0 { (HEAD, tail) } else { (-tail, HEAD) };
+            let from = wave.partition_point(|w| *w < centre - reach * before);
+            let to = wave.partition_point(|w| *w < centre + reach * after);
+            for (t, w) in tau[from..to].iter_mut().zip(&wave[from..to]) {
+                let x = if *w < centre { (w - centre) / before } else { (centre - w) / after };
+                *t += depth * column * x.exp();
+            }
+        }
     }
 }

@@ -14,6 +14,11 @@ pub(crate) enum Species {
 use Species::*;
 
 impl Species {
+    /// All of them, in the order of their numbers.
+    #[rustfmt::skip]
+    pub(crate) const ALL: [Species; 19] =
+        [Al1, Ba2, Ca1, Ca2, Cr1, Fe1, Fe2, K1, Mg1, Mg2, Mn1, Na1, Ni1, O1, Si1, Si2, Sr2, Ti1, Ti2];
+
     /// Its element and stage (0 neutral, 1 singly ionised).
     pub(crate) fn ion(self) -> (&'static Element, usize) {
         match self {

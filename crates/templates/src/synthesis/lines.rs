@@ -3,6 +3,7 @@
 use super::atmosphere::{BOLTZMANN_EV, Element, Layer, Star, layers, line_layer};
 use super::fraunhofer::{self, Species};
 use super::{LIGHT_KMS, planck};
+use numerics::interp;
 use std::sync::OnceLock;
 
 /// Doppler width of the cores of metal lines in km/s (thermal and microturbulent; Gray 2005, chapter 17).
@@ -86,28 +87,37 @@ pub(crate) struct Scaling {
     star: Star,
     layer: Layer,
     sun: Layer,
+    /// (Angstrom, continuous opacity of the Sun over that of the star).
+    opacity: (Vec<f64>, Vec<f64>),
 }
 
 impl Scaling {
     pub(crate) fn new(star: &Star, layers_of_star: &[Layer]) -> Self {
         static SUN: OnceLock<Layer> = OnceLock::new();
         let sun = *SUN.get_or_init(|| line_layer(&layers(&Star::SUN)));
-        Self { star: *star, layer: line_layer(layers_of_star), sun }
+        let layer = line_layer(layers_of_star);
+        let knots: Vec<f64> = [900.0, 1200.0, 1600.0, 2000.0, 2400.0, 2800.0, 3200.0, 3645.0, 3648.0]
+            .into_iter()
+            .chain((0..18).map(|i| 4000.0 + 400.0 * f64::from(i)))
+            .collect();
+        let ratios = knots.iter().map(|w| sun.continuum(*w) / layer.continuum(*w)).collect();
+        Self { star: *star, layer, sun, opacity: (knots, ratios) }
     }
 
-    /// Gas at the depth where lines form, in the star and in the Sun.
-    pub(crate) fn gas(&self) -> (&Layer, &Layer) {
-        (&self.layer, &self.sun)
+    /// The gas at the depth where lines form.
+    pub(crate) fn gas(&self) -> &Layer {
+        &self.layer
     }
 
-    /// Absorbers per unit of continuous opacity, relative to the Sun: abundance, ionisation (Saha),
-    /// excitation (Boltzmann).
-    pub(crate) fn column(&self, element: &Element, stage: usize, excitation: f64, wave: f64) -> f64 {
-        let per_opacity = |l: &Layer| {
-            let boltzmann = (-excitation / (BOLTZMANN_EV * l.temperature)).exp();
-            l.fraction(element, stage) * boltzmann / l.continuum(wave)
-        };
-        10f64.powf(self.star.feh) * per_opacity(&self.layer) / per_opacity(&self.sun)
+    /// Absorbers in an ionisation stage per hydrogen nucleus, relative to the Sun (abundance, Saha).
+    pub(crate) fn abundance(&self, element: &Element, stage: usize) -> f64 {
+        10f64.powf(self.star.feh) * self.layer.fraction(element, stage) / self.sun.fraction(element, stage)
+    }
+
+    /// Of these, the share in a level (Boltzmann) per unit of continuous opacity, relative to the Sun.
+    pub(crate) fn excitation(&self, energy: f64, wave: f64) -> f64 {
+        let boltzmann = energy / BOLTZMANN_EV * (1.0 / self.sun.temperature - 1.0 / self.layer.temperature);
+        boltzmann.exp() * interp::linear(wave, &self.opacity.0, &self.opacity.1)
     }
 
     /// Damping relative to the Sun: collisions with neutral hydrogen go as the gas pressure (Gray 2005,
@@ -131,9 +141,13 @@ impl Scaling {
 pub(crate) fn absorb(scaling: &Scaling, wave: &[f64], flux: &mut [f64]) {
     let pixel = (wave[1] / wave[0]).ln() * LIGHT_KMS; // km/s
     let damping = scaling.damping();
+    let abundances = Species::ALL.map(|species| {
+        let (element, stage) = species.ion();
+        scaling.abundance(element, stage)
+    });
     for line in list() {
-        let (element, stage) = line.species.ion();
-        let strength = line.strength * scaling.column(element, stage, line.excitation, line.wave);
+        let abundance = abundances[line.species as usize];
+        let strength = line.strength * abundance * scaling.excitation(line.excitation, line.wave);
         if strength < 1e-3 || line.wave < wave[0] || line.wave > wave[wave.len() - 1] {
             continue;
         }

@@ -1,7 +1,7 @@
 //! The spectrum of a star.
 
 use super::atmosphere::{Layer, Star, layers};
-use super::{bands, hydrogen, lines, planck, smooth};
+use super::{HC_OVER_K, bands, hydrogen, lines, smooth};
 use numerics::interp;
 
 /// Diffusivity factor: 2 E3(t) is about exp(-1.66 t) (Elsasser 1942).
@@ -108,8 +108,10 @@ fn continuum_knots(first: f64, last: f64) -> Vec<f64> {
 /// Integral of the Planck function over the layers, weighted with what they let through; `ratio` is the
 /// opacity in units of that at 5000 A.
 fn emergent(layers: &[Layer], ratio: &[f64], wave: f64) -> f64 {
+    let (scale, exponent) = (1e20 / wave.powi(5), HC_OVER_K / wave);
+    let planck = |temperature: f64| scale / ((exponent / temperature).exp() - 1.0);
     let mut tau = layers[0].tau * ratio[0];
-    let mut source = planck(wave, layers[0].temperature);
+    let mut source = planck(layers[0].temperature);
     let mut through = (-DIFFUSIVITY * tau).exp();
     let mut flux = source * (1.0 - through);
     for k in 1..layers.len() {
@@ -117,7 +119,7 @@ fn emergent(layers: &[Layer], ratio: &[f64], wave: f64) -> f64 {
             break;
         }
         tau += 0.5 * (ratio[k] + ratio[k - 1]) * (layers[k].tau - layers[k - 1].tau);
-        let (next, out) = (planck(wave, layers[k].temperature), (-DIFFUSIVITY * tau).exp());
+        let (next, out) = (planck(layers[k].temperature), (-DIFFUSIVITY * tau).exp());
         flux += 0.5 * (source + next) * (through - out);
         (source, through) = (next, out);
     }
