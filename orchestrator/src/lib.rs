@@ -1,1 +1,40 @@
-//! The orchestrator: plans a production from the files that exist, runs its tasks, shows their states.
+//! Plans a production, runs its tasks as child processes, and shows their states.
+//!
+//! The pipeline is a table ([`table`], `pipelines/desi.toml`): kinds of files, and steps that make one kind from
+//! others. Joined with what the raw nights hold ([`discover`], [`plan`]) it gives the tasks and what each needs
+//! ([`graph`]). What the files, records and claims on disk say of them is their [`state`]; the [`runner`] starts those
+//! that are ready ([`attempt`]) until none is left. No science here: a step is a program that reads and writes files.
+
+pub mod attempt;
+pub mod child;
+pub mod claim;
+pub mod colour;
+pub mod command;
+pub mod create;
+pub mod discover;
+pub mod disk;
+pub mod error;
+pub mod fibermap;
+pub mod graph;
+mod graph_build;
+pub mod graph_yaml;
+pub mod history;
+pub mod keys;
+pub mod load;
+pub mod machine;
+pub mod names;
+pub mod options;
+pub mod plan;
+pub mod production;
+pub mod progress;
+pub mod ranks;
+pub mod record;
+pub mod runner;
+pub mod scripts;
+pub mod shell;
+pub mod slice;
+pub mod state;
+pub mod status;
+pub mod table;
+
+pub use error::{Error, Result};

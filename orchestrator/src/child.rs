@@ -1,0 +1,168 @@
+//! A program as a child process: started in a group of its own, waited for with its CPU time and peak memory.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How a child ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Ended {
+    /// Its process id.
+    pub pid: u32,
+    /// Exit code, if it exited.
+    pub exit_code: Option<i32>,
+    /// Signal, if one ended it.
+    pub signal: Option<i32>,
+    /// CPU seconds, user and system, children that it waited for included.
+    pub cpu_seconds: f64,
+    /// Peak memory, 10^6 bytes.
+    pub peak_memory_mb: f64,
+}
+
+/// The children that run now, so that they can be stopped.
+#[derive(Debug, Default)]
+pub struct Children {
+    groups: Mutex<BTreeSet<i32>>,
+    stopping: AtomicBool,
+}
+
+impl Children {
+    /// Whether the run is being stopped.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Sends a signal to all children and their children; from now on none starts.
+    pub fn stop(&self, signal: i32) {
+        self.stopping.store(true, Ordering::SeqCst);
+        for group in self.lock().iter() {
+            // SAFETY: kill takes plain numbers; a group is listed only while its leader is not yet reaped.
+            unsafe { libc::kill(-group, signal) };
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<i32>> {
+        self.groups.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Runs a program to its end, its output going to the log. It dies with the thread that calls this.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn run(&self, program: &Path, arguments: &[String], folder: &Path, log: &File) -> io::Result<Ended> {
+        let parent = std::process::id() as i32;
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(folder).stdin(Stdio::null());
+        command.stdout(log.try_clone()?).stderr(log.try_clone()?);
+        // BLAS in foreign programs must not fight with our own parallel tasks
+        command.env("OPENBLAS_NUM_THREADS", "1").process_group(0);
+        // SAFETY: prctl and getppid are async-signal-safe and touch no memory of ours.
+        unsafe {
+            command.pre_exec(move || {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                // the parent may have died before the line above
+                if libc::getppid() == parent { Ok(()) } else { Err(io::ErrorKind::Interrupted.into()) }
+            });
+        }
+        let mut groups = self.lock();
+        if self.is_stopping() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let pid = command.spawn()?.id();
+        groups.insert(pid as i32);
+        drop(groups);
+        self.wait(pid)
+    }
+
+    fn wait(&self, pid: u32) -> io::Result<Ended> {
+        // wait without reaping first, so that no signal can go to a reused id
+        retry(|| unsafe {
+            // SAFETY: waitid fills the struct that it is given.
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            libc::waitid(libc::P_PID, pid, &mut info, libc::WEXITED | libc::WNOWAIT)
+        })?;
+        self.lock().remove(&(pid as i32));
+        let mut status = 0;
+        // SAFETY: an all-zero rusage is valid.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        // SAFETY: wait4 fills the variables that it is given.
+        retry(|| unsafe { libc::wait4(pid as i32, &mut status, 0, &mut usage) })?;
+        let seconds = |t: libc::timeval| t.tv_sec as f64 + t.tv_usec as f64 * 1e-6;
+        Ok(Ended {
+            pid,
+            exit_code: libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status)),
+            signal: libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status)),
+            cpu_seconds: seconds(usage.ru_utime) + seconds(usage.ru_stime),
+            // Linux gives kibibytes
+            peak_memory_mb: usage.ru_maxrss as f64 * 1024.0 / 1e6,
+        })
+    }
+}
+
+fn retry(mut call: impl FnMut() -> i32) -> io::Result<()> {
+    loop {
+        if call() >= 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// The file of a program: beside this one if it is there, else the first on PATH.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    let is_program = |path: &PathBuf| path.is_file();
+    if name.contains('/') {
+        return Some(PathBuf::from(name)).filter(is_program);
+    }
+    let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join(name)));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    beside.into_iter().chain(std::env::split_paths(&path).map(|folder| folder.join(name))).find(is_program)
+}
+
+/// Name of a signal, for messages.
+pub fn signal_name(signal: i32) -> String {
+    let known = [
+        (libc::SIGKILL, "SIGKILL: killed by hand or for want of memory"),
+        (libc::SIGTERM, "SIGTERM: told to end"),
+        (libc::SIGSEGV, "SIGSEGV: a bug"),
+        (libc::SIGABRT, "SIGABRT: a bug"),
+        (libc::SIGBUS, "SIGBUS"),
+        (libc::SIGINT, "SIGINT"),
+        (libc::SIGXCPU, "SIGXCPU: out of CPU time"),
+    ];
+    let name = known.iter().find(|(number, _)| *number == signal).map(|(_, name)| *name);
+    name.map_or_else(|| format!("signal {signal}"), |name| format!("signal {signal} ({name})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(script: &str) -> Ended {
+        let log = File::create("/dev/null").unwrap();
+        let arguments = ["-c".to_string(), script.to_string()];
+        Children::default().run(Path::new("/bin/sh"), &arguments, Path::new("/"), &log).unwrap()
+    }
+
+    #[test]
+    fn endings_are_told_apart() {
+        assert_eq!(run("exit 3").exit_code, Some(3));
+        let killed = run("kill -9 $$");
+        assert_eq!((killed.exit_code, killed.signal), (None, Some(9)));
+    }
+
+    #[test]
+    fn cpu_and_memory_are_measured() {
+        let busy = run("i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done");
+        assert!(busy.cpu_seconds > 0.01, "{busy:?}");
+        assert!(busy.peak_memory_mb > 0.5 && busy.peak_memory_mb < 500.0, "{busy:?}");
+    }
+}

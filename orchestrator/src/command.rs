@@ -1,0 +1,70 @@
+//! The command line of a task: the step's template with its files, keys and options filled in.
+
+use crate::graph::{FileId, Graph, TaskId};
+use crate::options::Options;
+use crate::table::Piece;
+
+/// The arguments of a task whose inputs are the files given (slot, file), with roots written as symbols, so that
+/// they can be compared with those of a record wherever the production lies.
+pub fn arguments(graph: &Graph, options: &Options, task: TaskId, inputs: &[(u16, FileId)]) -> Vec<String> {
+    let step = graph.step(task);
+    let key = &graph.task(task).key;
+    let mut arguments = Vec::new();
+    for argument in &step.arguments {
+        if let [Piece::Name(name)] = &argument[..]
+            && let Some(slot) = step.inputs.iter().position(|slot| slot.name == *name)
+        {
+            let files = inputs.iter().filter(|(s, _)| usize::from(*s) == slot);
+            arguments.extend(files.map(|(_, file)| graph.portable(*file)));
+            continue;
+        }
+        arguments.push(argument.iter().map(|piece| text(graph, task, piece)).collect());
+    }
+    let by = step.options_by.map_or("", |dim| graph.space.text(key, dim));
+    arguments.extend(options.arguments(usize::from(graph.task(task).step), step, by));
+    arguments
+}
+
+fn text(graph: &Graph, task: TaskId, piece: &Piece) -> String {
+    match piece {
+        Piece::Text(text) => text.clone(),
+        Piece::Name(name) if name == "output" => graph.portable(graph.task(task).output),
+        Piece::Name(name) => graph
+            .space
+            .dim(name)
+            .map(|dim| graph.space.text(&graph.task(task).key, dim).to_string())
+            .unwrap_or_default(),
+        Piece::Key(dim) => graph.space.text(&graph.task(task).key, *dim).to_string(),
+    }
+}
+
+/// What changed from one list of arguments to another, in words; None if nothing did.
+pub fn difference(was: &[String], now: &[String]) -> Option<String> {
+    if was == now {
+        return None;
+    }
+    let only = |a: &[String], b: &[String]| {
+        let list: Vec<&str> = a.iter().filter(|x| !b.contains(x)).map(String::as_str).collect();
+        match list.len() {
+            0 => None,
+            1..=3 => Some(list.join(" ")),
+            n => Some(format!("{} and {} more", list[..2].join(" "), n - 2)),
+        }
+    };
+    let parts = [("no longer", only(was, now)), ("now", only(now, was))];
+    let words: Vec<String> = parts.into_iter().filter_map(|(word, list)| Some(format!("{word} {}", list?))).collect();
+    Some(if words.is_empty() { "the order changed".into() } else { words.join(", ") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::difference;
+
+    #[test]
+    fn differences_in_words() {
+        let list = |text: &str| text.split(' ').map(String::from).collect::<Vec<_>>();
+        assert_eq!(difference(&list("a b"), &list("a b")), None);
+        assert_eq!(difference(&list("--w 1"), &list("--w 2")).unwrap(), "no longer 1, now 2");
+        assert_eq!(difference(&list("a"), &list("a b c d e")).unwrap(), "now b c and 2 more");
+    }
+}

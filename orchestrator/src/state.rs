@@ -1,0 +1,444 @@
+//! The state of each task: what the files, the records and the claims say of it, with the reason.
+
+use crate::command;
+use crate::disk::{self, Listings, Stamp};
+use crate::graph::{FileId, Graph, TaskId};
+use crate::history::{self, History, Past};
+use crate::options::Options;
+use crate::production::Production;
+use crate::record::Ending;
+use crate::slice::Slice;
+use std::collections::{BTreeSet, HashSet};
+use std::fmt;
+
+/// What can be said of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// Its output is there and nothing that it depends on is newer.
+    Done,
+    /// A live process works on it.
+    Running,
+    /// Its inputs are there.
+    Ready,
+    /// Its output is there, but an input or an option changed since.
+    Stale,
+    /// An input is not there yet.
+    Waiting,
+    /// An input cannot be made because a task failed.
+    Blocked,
+    /// Its last attempt failed and nothing changed since.
+    Failed,
+}
+
+impl State {
+    /// All, in the order in which they are shown.
+    pub const ALL: [State; 7] =
+        [State::Done, State::Running, State::Ready, State::Stale, State::Waiting, State::Blocked, State::Failed];
+
+    /// Lower-case name.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Done => "done",
+            State::Running => "running",
+            State::Ready => "ready",
+            State::Stale => "stale",
+            State::Waiting => "waiting",
+            State::Blocked => "blocked",
+            State::Failed => "failed",
+        }
+    }
+}
+
+/// Why a task is in its state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// In words.
+    Text(String),
+    /// This input is newer than the output.
+    Newer(FileId),
+    /// This input is not the one that the output was made from.
+    Changed(FileId),
+    /// This input is gone, but the output is there.
+    Gone(FileId),
+    /// This task must come first.
+    After(TaskId),
+    /// This file is missing and no task makes it.
+    Missing(FileId),
+    /// This task failed.
+    Behind(TaskId),
+    /// This task does not belong to the run.
+    Outside(TaskId),
+    /// Made without these inputs, which cannot be had.
+    Without(Vec<FileId>),
+}
+
+/// State, reason, and whether a run may start it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// State.
+    pub state: State,
+    /// Why.
+    pub reason: Reason,
+    /// Whether a run may start it now.
+    pub runnable: bool,
+}
+
+impl Verdict {
+    fn new(state: State, reason: Reason) -> Self {
+        let runnable = matches!(state, State::Ready | State::Stale) && !matches!(reason, Reason::After(_));
+        Self { state, reason, runnable }
+    }
+
+    fn text(state: State, reason: impl Into<String>) -> Self {
+        Self::new(state, Reason::Text(reason.into()))
+    }
+}
+
+/// Which failures a run tries again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// None: for showing states.
+    Nothing,
+    /// Those of the system, from earlier runs.
+    System,
+    /// All from earlier runs.
+    All,
+}
+
+/// What a run is about.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// Its part of the production; inputs from outside that are not done are left out where a step allows that.
+    pub slice: Slice,
+    /// Which failures it tries again.
+    pub retry: Retry,
+    /// For each task whether the run is asked to do it.
+    pub wanted: Vec<bool>,
+}
+
+impl Scope {
+    /// All tasks, for showing their states.
+    pub fn whole(graph: &Graph) -> Self {
+        let wanted = vec![false; graph.tasks.len()];
+        Self { slice: Slice::whole(graph), retry: Retry::Nothing, wanted }
+    }
+}
+
+/// Inputs of a task as they can be had now.
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    /// Slot and file.
+    pub files: Vec<(u16, FileId)>,
+    /// Files that it goes without.
+    pub left_out: Vec<FileId>,
+}
+
+enum Resolved {
+    Usable(Inputs),
+    Pending(TaskId),
+    Dead(Reason),
+}
+
+enum Fate {
+    Usable,
+    Pending(TaskId),
+    Dead(Reason),
+}
+
+/// Everything known of a production now.
+pub struct Board<'a> {
+    /// The tasks.
+    pub graph: &'a Graph,
+    /// Where.
+    pub production: &'a Production,
+    /// Options of the steps.
+    pub options: &'a Options,
+    scope: Scope,
+    // failures up to these attempts are from before this run
+    earlier: Vec<u32>,
+    stamps: Vec<Option<Stamp>>,
+    histories: Vec<History>,
+    verdicts: Vec<Verdict>,
+    // what this process works on
+    mine: HashSet<TaskId>,
+}
+
+impl<'a> Board<'a> {
+    /// Looks at everything once.
+    pub fn survey(production: &'a Production, graph: &'a Graph, options: &'a Options, scope: Scope) -> Self {
+        // attempts before files: a task that ends in between is seen as done
+        let histories = history::all(production, graph);
+        let mut listings = Listings::default();
+        let stamps = (0..graph.files.len() as u32).map(|id| {
+            let (root, path) = graph.path(FileId(id));
+            let path = production.root(root).join(path);
+            let name = path.file_name()?.to_str()?;
+            listings.stamp(path.parent()?, name)
+        });
+        let stamps = stamps.collect();
+        let earlier = histories.iter().map(|h| h.last).collect();
+        let unknown = Verdict::text(State::Waiting, "");
+        let verdicts = vec![unknown; graph.tasks.len()];
+        let mine = HashSet::new();
+        let mut board = Self { graph, production, options, scope, earlier, stamps, histories, verdicts, mine };
+        for task in graph.ids() {
+            board.verdicts[task.0 as usize] = board.judge(task);
+        }
+        board
+    }
+
+    /// The verdict on a task.
+    pub fn verdict(&self, task: TaskId) -> &Verdict {
+        &self.verdicts[task.0 as usize]
+    }
+
+    /// The attempts at a task.
+    pub fn history(&self, task: TaskId) -> &History {
+        &self.histories[task.0 as usize]
+    }
+
+    /// Size and time of a file, if it is there.
+    pub fn stamp(&self, file: FileId) -> Option<Stamp> {
+        self.stamps[file.0 as usize]
+    }
+
+    /// Whether a task belongs to the run.
+    pub fn is_inside(&self, task: TaskId) -> bool {
+        self.scope.slice.holds(task)
+    }
+
+    /// Whether the run is asked to do a task.
+    pub fn is_wanted(&self, task: TaskId) -> bool {
+        self.scope.wanted[task.0 as usize]
+    }
+
+    /// The files that the task would read now; None if they cannot all be had.
+    pub fn inputs(&self, task: TaskId) -> Option<Inputs> {
+        match self.resolve(task) {
+            Resolved::Usable(inputs) => Some(inputs),
+            _ => None,
+        }
+    }
+
+    /// Notes that this process runs a task now.
+    pub fn start(&mut self, task: TaskId) {
+        self.mine.insert(task);
+        self.verdicts[task.0 as usize] = self.judge(task);
+    }
+
+    /// Looks again at a task that has ended, and judges it and all that follows from it anew; returns what changed.
+    pub fn refresh(&mut self, task: TaskId) -> BTreeSet<TaskId> {
+        let index = task.0 as usize;
+        self.mine.remove(&task);
+        self.histories[index] = history::of(self.production, self.graph, task, self.histories[index].last);
+        let output = self.graph.task(task).output;
+        self.stamps[output.0 as usize] = disk::stamp(&self.path(output));
+        self.verdicts[index] = self.judge(task);
+        let mut changed = BTreeSet::from([task]);
+        let mut open: BTreeSet<TaskId> = self.graph.dependents(task).iter().copied().collect();
+        while let Some(next) = open.pop_first() {
+            let verdict = self.judge(next);
+            if verdict != *self.verdict(next) {
+                self.verdicts[next.0 as usize] = verdict;
+                changed.insert(next);
+                open.extend(self.graph.dependents(next));
+            }
+        }
+        changed
+    }
+
+    fn judge(&self, task: TaskId) -> Verdict {
+        if self.mine.contains(&task) {
+            return Verdict::text(State::Running, "this run works on it");
+        }
+        let history = self.history(task);
+        if let Some(claim) = history.claim.as_ref().filter(|claim| claim.alive) {
+            return Verdict::text(State::Running, claim.describe());
+        }
+        let output = self.stamp(self.graph.task(task).output);
+        // files given by a link (desi_pipe --fakepsf) are as they are
+        if output.is_some_and(|stamp| stamp.link) {
+            return Verdict::text(State::Done, "its output is a link");
+        }
+        match self.resolve(task) {
+            Resolved::Usable(inputs) => self.judge_by_files(task, inputs, output),
+            Resolved::Pending(first) if output.is_some() => Verdict::new(State::Stale, Reason::After(first)),
+            Resolved::Pending(first) => Verdict::new(State::Waiting, Reason::After(first)),
+            // nothing newer can come of a file that is gone: the output stands
+            Resolved::Dead(Reason::Missing(file)) if output.is_some() => Verdict::new(State::Done, Reason::Gone(file)),
+            Resolved::Dead(reason @ Reason::Behind(_)) => Verdict::new(State::Blocked, reason),
+            Resolved::Dead(reason) => Verdict::new(State::Waiting, reason),
+        }
+    }
+
+    fn judge_by_files(&self, task: TaskId, inputs: Inputs, output: Option<Stamp>) -> Verdict {
+        let history = self.history(task);
+        let arguments = command::arguments(self.graph, self.options, task, &inputs.files);
+        let latest = history.latest.as_deref();
+        if let Some(past) = latest.filter(|past| self.still_failed(past, &arguments, &inputs, output)) {
+            return self.failed(task, past);
+        }
+        let Some(output) = output else {
+            let reason = match latest {
+                Some(past) if past.ending == Ending::Done => "its output was removed",
+                Some(past) if past.ending == Ending::Stopped => "its last attempt was stopped",
+                Some(_) => "something changed since it failed",
+                None if history.last > 0 => "its last attempt was cut off",
+                None => "its inputs are there",
+            };
+            return Verdict::text(State::Ready, reason);
+        };
+        if let Some(change) = self.change(history.made(), &arguments, &inputs, output) {
+            return Verdict::new(State::Stale, change);
+        }
+        let reason = match inputs.left_out {
+            files if files.is_empty() => Reason::Text("no input is newer than its output".into()),
+            files => Reason::Without(files),
+        };
+        Verdict::new(State::Done, reason)
+    }
+
+    /// What changed since the output was made: by the record that describes it, else (made by hand) by its time.
+    fn change(&self, made: Option<&Past>, arguments: &[String], inputs: &Inputs, output: Stamp) -> Option<Reason> {
+        let Some(past) = made.filter(|past| past.outputs.iter().any(|file| file.is(Some(output)))) else {
+            let newer = inputs.files.iter().find(|(_, f)| self.stamp(*f).is_some_and(|s| s.mtime > output.mtime));
+            return newer.map(|(_, file)| Reason::Newer(*file));
+        };
+        if let Some(change) = command::difference(&past.arguments, arguments) {
+            return Some(Reason::Text(format!("its command changed: {change}")));
+        }
+        let mut then_and_now = past.inputs.iter().zip(&inputs.files);
+        let changed = then_and_now.find(|(then, (_, now))| !then.is(self.stamp(*now)));
+        changed.map(|(_, (_, file))| Reason::Changed(*file))
+    }
+
+    /// Whether the failure of the last attempt still holds: nothing that it depends on changed since.
+    fn still_failed(&self, past: &Past, arguments: &[String], inputs: &Inputs, output: Option<Stamp>) -> bool {
+        matches!(past.ending, Ending::Failed | Ending::System)
+            && past.outputs.first().map_or(output.is_none(), |file| file.is(output))
+            && past.arguments == arguments
+            && past.inputs.len() == inputs.files.len()
+            && past.inputs.iter().zip(&inputs.files).all(|(then, (_, now))| then.is(self.stamp(*now)))
+    }
+
+    fn failed(&self, task: TaskId, past: &Past) -> Verdict {
+        let earlier = past.attempt <= self.earlier[task.0 as usize] && self.is_wanted(task);
+        let again = match self.scope.retry {
+            Retry::Nothing => false,
+            Retry::System => past.ending == Ending::System,
+            Retry::All => true,
+        };
+        if again && earlier {
+            return Verdict::text(State::Ready, format!("tried again after attempt {}: {}", past.attempt, past.reason));
+        }
+        Verdict::text(State::Failed, past.reason.clone())
+    }
+
+    /// The files that a task can read now.
+    fn resolve(&self, task: TaskId) -> Resolved {
+        let step = self.graph.step(task);
+        let mut inputs = Inputs::default();
+        let mut pending = None;
+        let mut reason = None;
+        for need in self.graph.needs(task) {
+            let (file, fate) = self.choose(self.graph.alternatives(need));
+            match fate {
+                Fate::Usable => inputs.files.push((need.slot, file)),
+                Fate::Pending(first) => pending = pending.or(Some(first)),
+                Fate::Dead(why) if step.inputs[usize::from(need.slot)].partial => {
+                    inputs.left_out.push(file);
+                    reason = reason.or(Some(why));
+                }
+                Fate::Dead(why) => return Resolved::Dead(why),
+            }
+        }
+        if let Some(first) = pending {
+            return Resolved::Pending(first);
+        }
+        self.drop_companions(step.together, &mut inputs);
+        let starved = (0..step.inputs.len()).any(|slot| !inputs.files.iter().any(|(s, _)| usize::from(*s) == slot));
+        match reason {
+            Some(why) if starved => Resolved::Dead(why),
+            _ => Resolved::Usable(inputs),
+        }
+    }
+
+    /// The first alternative that can be had now or later; if there is none, the first, with why not.
+    fn choose(&self, alternatives: &[FileId]) -> (FileId, Fate) {
+        let mut dead = None;
+        for file in alternatives {
+            match self.fate(*file) {
+                Fate::Dead(why) => dead = dead.or(Some((*file, Fate::Dead(why)))),
+                fate => return (*file, fate),
+            }
+        }
+        dead.unwrap_or((FileId(0), Fate::Dead(Reason::Text("nothing serves it".into()))))
+    }
+
+    fn fate(&self, file: FileId) -> Fate {
+        let Some(maker) = self.graph.file(file).maker else {
+            return if self.stamp(file).is_some() { Fate::Usable } else { Fate::Dead(Reason::Missing(file)) };
+        };
+        let verdict = self.verdict(maker);
+        match (verdict.state, &verdict.reason) {
+            (State::Done, _) => Fate::Usable,
+            (State::Failed, _) => Fate::Dead(Reason::Behind(maker)),
+            (State::Blocked, reason) => Fate::Dead(reason.clone()),
+            (_, reason @ (Reason::Missing(_) | Reason::Outside(_))) => Fate::Dead(reason.clone()),
+            _ if !self.is_inside(maker) => Fate::Dead(Reason::Outside(maker)),
+            _ => Fate::Pending(maker),
+        }
+    }
+
+    /// Where an input is left out, the others of the same camera go with it.
+    fn drop_companions(&self, together: Option<usize>, inputs: &mut Inputs) {
+        let Some(dim) = together.filter(|_| !inputs.left_out.is_empty()) else { return };
+        let value = |file: FileId| self.graph.file(file).key.get(dim);
+        let lost: Vec<Option<u32>> = inputs.left_out.iter().map(|file| value(*file)).collect();
+        inputs.files.retain(|(_, file)| !lost.contains(&value(*file)));
+    }
+
+    /// The reason of a verdict in words.
+    pub fn explain(&self, verdict: &Verdict) -> String {
+        Words { board: self, reason: &verdict.reason }.to_string()
+    }
+
+    /// Path of a file.
+    pub fn path(&self, file: FileId) -> std::path::PathBuf {
+        let (root, path) = self.graph.path(file);
+        self.production.root(root).join(path)
+    }
+}
+
+struct Words<'b, 'a> {
+    board: &'b Board<'a>,
+    reason: &'b Reason,
+}
+
+impl fmt::Display for Words<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let graph = self.board.graph;
+        match self.reason {
+            Reason::Text(text) => f.write_str(text),
+            Reason::Newer(file) => write!(f, "{} is newer than its output", self.board.path(*file).display()),
+            Reason::Changed(file) => write!(f, "{} changed since", self.board.path(*file).display()),
+            Reason::Gone(file) => write!(f, "its output stands; {} is gone", self.board.path(*file).display()),
+            Reason::After(task) => {
+                write!(f, "after {} ({})", graph.name(*task), self.board.verdict(*task).state.name())
+            }
+            Reason::Missing(file) => {
+                write!(f, "{} is missing and no task makes it", self.board.path(*file).display())
+            }
+            Reason::Behind(task) => {
+                let why = self.board.explain(self.board.verdict(*task));
+                write!(f, "{} failed: {why}", graph.name(*task))
+            }
+            Reason::Outside(task) => write!(f, "{} is not part of this run", graph.name(*task)),
+            Reason::Without(files) => {
+                let names: Vec<String> = files.iter().take(3).map(|file| graph.file_name(*file)).collect();
+                let more = if files.len() > 3 { format!(" and {} more", files.len() - 3) } else { String::new() };
+                write!(f, "made without {}{more}, which cannot be had", names.join(", "))
+            }
+        }
+    }
+}
