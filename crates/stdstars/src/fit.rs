@@ -1,0 +1,173 @@
+//! The fit of one star: radial velocity with a model of its colour, the best model, its neighbours
+//! interpolated.
+
+use crate::{
+    Params,
+    candidates::Candidate,
+    grid::Grid,
+    masks,
+    spectrum::{Positions, StarSpectrum},
+};
+use datamodel::Band;
+use std::collections::HashMap;
+
+/// The best model of a star.
+#[derive(Debug, Clone)]
+pub struct Fit {
+    /// Redshift, positive for a receding star.
+    pub z: f64,
+    /// K.
+    pub teff: f64,
+    /// log10 of the surface gravity in cm/s2.
+    pub logg: f64,
+    /// [Fe/H], dex.
+    pub feh: f64,
+    /// chi2 per degree of freedom.
+    pub chi2dof: f64,
+    /// G-R of the model, mag.
+    pub color: f64,
+    /// (model, weight): the star is the sum of the models' fluxes times these, in arbitrary units.
+    pub coefficients: Vec<(usize, f64)>,
+}
+
+/// Steps in redshift of the search (30 km/s, a third of the resolution) and of its refinement.
+const COARSE: f64 = 1e-4;
+const FINE: f64 = 2e-5;
+
+/// What is fitted: the arms with lines, their weights for velocity and for type.
+struct Problem<'a> {
+    grid: &'a Grid,
+    spectra: Vec<&'a StarSpectrum>,
+    for_velocity: Vec<Vec<f64>>,
+    for_type: Vec<Vec<f64>>,
+}
+
+/// Fits a star; `None` if no model has its colour.
+pub fn fit(star: &Candidate, grid: &Grid, params: &Params) -> Option<Fit> {
+    // the red arm has telluric bands and hardly a line of a warm star; it is used where nothing else is
+    let bluer: Vec<&StarSpectrum> = star.spectra.iter().filter(|s| s.band != Band::Z).collect();
+    let spectra = if bluer.is_empty() { star.spectra.iter().collect() } else { bluer };
+    let weights = |keep: fn(f64) -> bool| -> Vec<Vec<f64>> {
+        spectra.iter().map(|s: &&StarSpectrum| s.weights(params.template_error, keep)).collect()
+    };
+    let problem =
+        Problem { grid, for_velocity: weights(|w| !masks::is_interstellar(w)), for_type: weights(|_| true), spectra };
+    let window: Vec<usize> =
+        (0..grid.models.len()).filter(|&k| (grid.color[k] - star.color).abs() <= params.delta_color).collect();
+    let first = typical(grid, &window, star.color)?;
+    let z = problem.velocity(first, -params.max_z, params.max_z, COARSE);
+    let (best, _) = problem.best(&window, z)?;
+    let z = problem.velocity(best, z - 10.0 * FINE, z + 10.0 * FINE, FINE);
+    let (best, _) = problem.best(&window, z)?;
+    Some(problem.interpolated(best, z))
+}
+
+/// A dwarf of the halo with the star's colour.
+fn typical(grid: &Grid, window: &[usize], color: f64) -> Option<usize> {
+    let distance = |k: usize| {
+        let [_, g, m] = grid.node[k];
+        ((grid.color[k] - color) / 0.05).powi(2) + (grid.axes[1][g] - 4.0).powi(2) + (grid.axes[2][m] + 1.0).powi(2)
+    };
+    window.iter().copied().min_by(|&a, &b| distance(a).total_cmp(&distance(b)))
+}
+
+impl Problem<'_> {
+    fn positions(&self, z: f64) -> Vec<Positions> {
+        self.spectra.iter().map(|s| s.positions(&self.grid.wave, z)).collect()
+    }
+
+    fn project(&self, model: usize, positions: &[Positions]) -> Vec<Vec<f64>> {
+        self.spectra.iter().zip(positions).map(|(s, p)| s.project(&self.grid.models[model], p)).collect()
+    }
+
+    fn chi2(&self, projected: &[Vec<f64>], weights: &[Vec<f64>]) -> f64 {
+        self.spectra.iter().zip(projected).zip(weights).map(|((s, m), w)| s.chi2(m, w)).sum()
+    }
+
+    /// Redshift of least chi2 in a range: the best of a scan, then a parabola.
+    fn velocity(&self, model: usize, from: f64, to: f64, step: f64) -> f64 {
+        let n = ((to - from) / step).round() as usize + 1;
+        let z = |i: usize| from + step * i as f64;
+        let chi2: Vec<f64> =
+            (0..n).map(|i| self.chi2(&self.project(model, &self.positions(z(i))), &self.for_velocity)).collect();
+        let best = (0..n).min_by(|&a, &b| chi2[a].total_cmp(&chi2[b])).unwrap_or(0);
+        if best == 0 || best + 1 == n {
+            return z(best);
+        }
+        let (a, b, c) = (chi2[best - 1], chi2[best], chi2[best + 1]);
+        let curvature = a - 2.0 * b + c;
+        if curvature > 0.0 { z(best) + 0.5 * step * (a - c) / curvature } else { z(best) }
+    }
+
+    /// The model of least chi2 among those given.
+    fn best(&self, window: &[usize], z: f64) -> Option<(usize, f64)> {
+        let positions = self.positions(z);
+        let chi2 = |k: usize| self.chi2(&self.project(k, &positions), &self.for_type);
+        window.iter().map(|&k| (k, chi2(k))).min_by(|a, b| a.1.total_cmp(&b.1))
+    }
+
+    /// Trilinear interpolation in the cube of 3x3x3 models around the best: from its centre, steps along each
+    /// axis that are halved when none helps.
+    fn interpolated(&self, best: usize, z: f64) -> Fit {
+        let positions = self.positions(z);
+        let mut cache: HashMap<usize, Vec<Vec<f64>>> = HashMap::new();
+        let mut evaluate = |point: [f64; 3]| -> f64 {
+            let Some(corners) = self.grid.interpolate(point) else { return f64::INFINITY };
+            for &(k, _) in &corners {
+                cache.entry(k).or_insert_with(|| self.project(k, &positions));
+            }
+            self.chi2(&mixture(&corners, &cache, self.spectra.len()), &self.for_type)
+        };
+        let centre = self.grid.node[best].map(|i| i as f64);
+        let mut point = centre;
+        let mut chi2 = evaluate(point);
+        let mut step = 0.5;
+        while step > 0.02 {
+            let mut improved = false;
+            for axis in 0..3 {
+                let largest = (self.grid.axes[axis].len() - 1) as f64;
+                for sign in [-1.0, 1.0] {
+                    let mut trial = point;
+                    trial[axis] = (point[axis] + sign * step)
+                        .clamp((centre[axis] - 1.0).max(0.0), (centre[axis] + 1.0).min(largest));
+                    let value = evaluate(trial);
+                    if value < chi2 {
+                        (point, chi2, improved) = (trial, value, true);
+                    }
+                }
+            }
+            if !improved {
+                step *= 0.5;
+            }
+        }
+        self.summary(point, chi2, z, best)
+    }
+
+    fn summary(&self, point: [f64; 3], chi2: f64, z: f64, best: usize) -> Fit {
+        let corners = self.grid.interpolate(point).unwrap_or_else(|| vec![(best, 1.0)]);
+        let degrees: f64 = self.spectra.iter().map(|s| s.ndata() as f64 - s.nknots() as f64).sum::<f64>() - 4.0;
+        let parameter = |axis: usize| self.grid.parameter(axis, point[axis]);
+        Fit {
+            z,
+            teff: parameter(0),
+            logg: parameter(1),
+            feh: parameter(2),
+            chi2dof: chi2 / degrees.max(1.0),
+            color: corners.iter().map(|&(k, c)| c * self.grid.color[k]).sum(),
+            coefficients: corners.iter().map(|&(k, c)| (k, c / self.grid.norm[k])).collect(),
+        }
+    }
+}
+
+/// Weighted sum of projected models, spectrum by spectrum.
+fn mixture(corners: &[(usize, f64)], cache: &HashMap<usize, Vec<Vec<f64>>>, nspectra: usize) -> Vec<Vec<f64>> {
+    let mut sum: Vec<Vec<f64>> = vec![vec![]; nspectra];
+    for (k, c) in corners {
+        let Some(projected) = cache.get(k) else { continue };
+        for (total, part) in sum.iter_mut().zip(projected) {
+            total.resize(part.len(), 0.0);
+            total.iter_mut().zip(part).for_each(|(t, p)| *t += c * p);
+        }
+    }
+    sum
+}

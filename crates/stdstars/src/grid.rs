@@ -1,0 +1,98 @@
+//! The star models as a grid in (Teff, log g, [Fe/H]).
+
+use crate::{Error, spectrum::Model};
+use std::collections::HashMap;
+use templates::{StarGrid, filters};
+
+/// Models normalised to unit flux around r, with their place in the grid and colour.
+#[derive(Debug, Clone)]
+pub struct Grid {
+    /// Vacuum Angstrom.
+    pub wave: Vec<f64>,
+    /// One a model.
+    pub models: Vec<Model>,
+    /// Mean flux that each was divided by.
+    pub norm: Vec<f64>,
+    /// G-R of each, mag; NaN where the model does not cover the bands.
+    pub color: Vec<f64>,
+    /// Values of Teff (K), log g, [Fe/H] that occur, ascending.
+    pub axes: [Vec<f64>; 3],
+    /// Indices on the axes of each model.
+    pub node: Vec<[usize; 3]>,
+    at: HashMap<[usize; 3], usize>,
+}
+
+/// Wavelengths in Angstrom over which the models are normalised.
+const NORM_RANGE: (f64, f64) = (5500.0, 6500.0);
+
+impl Grid {
+    /// From the models.
+    ///
+    /// # Errors
+    /// [`Error::Grid`] if there is none, or none covers the normalisation range.
+    pub fn new(grid: &StarGrid) -> Result<Self, Error> {
+        let bins = grid.wave.partition_point(|w| *w < NORM_RANGE.0)..grid.wave.partition_point(|w| *w < NORM_RANGE.1);
+        if grid.teff.is_empty() || bins.is_empty() {
+            return Err(Error::Grid("no model covers 5500 to 6500 Angstrom"));
+        }
+        let mean = |k: usize| bins.clone().map(|j| grid.flux[(k, j)]).sum::<f64>() / bins.len() as f64;
+        let norm: Vec<f64> = (0..grid.teff.len()).map(mean).collect();
+        if norm.iter().any(|n| !(*n > 0.0 && n.is_finite())) {
+            return Err(Error::Grid("a model has no flux between 5500 and 6500 Angstrom"));
+        }
+        let flux = |k: usize| -> Vec<f64> { grid.flux.row(k).iter().map(|f| f / norm[k]).collect() };
+        let color = |k: usize| {
+            let f = flux(k);
+            let mag = |filter: &filters::Filter| filter.ab_magnitude(&grid.wave, &f);
+            mag(&filters::DECAM_G).zip(mag(&filters::DECAM_R)).map_or(f64::NAN, |(g, r)| g - r)
+        };
+        let axes = [&grid.teff, &grid.logg, &grid.feh].map(|v| distinct(v));
+        let index = |axis: usize, value: f64| axes[axis].iter().position(|a| *a == value).unwrap_or(0);
+        let node: Vec<[usize; 3]> =
+            (0..norm.len()).map(|k| [index(0, grid.teff[k]), index(1, grid.logg[k]), index(2, grid.feh[k])]).collect();
+        let at = node.iter().enumerate().map(|(k, n)| (*n, k)).collect();
+        Ok(Self {
+            models: (0..norm.len()).map(|k| Model::new(&grid.wave, flux(k))).collect(),
+            color: (0..norm.len()).map(color).collect(),
+            wave: grid.wave.clone(),
+            norm,
+            axes,
+            node,
+            at,
+        })
+    }
+
+    /// Models and weights (sum 1) of trilinear interpolation at a point in units of the axes' indices; `None`
+    /// if a model that is needed is not in the grid.
+    pub fn interpolate(&self, point: [f64; 3]) -> Option<Vec<(usize, f64)>> {
+        let mut corners = Vec::with_capacity(8);
+        for corner in 0..8 {
+            let mut node = [0; 3];
+            let mut weight = 1.0;
+            for axis in 0..3 {
+                let low = (point[axis].floor().max(0.0) as usize).min(self.axes[axis].len().saturating_sub(2));
+                let u = point[axis] - low as f64;
+                let up = corner >> axis & 1 == 1;
+                node[axis] = low + usize::from(up);
+                weight *= if up { u } else { 1.0 - u };
+            }
+            if weight != 0.0 {
+                corners.push((*self.at.get(&node)?, weight));
+            }
+        }
+        Some(corners)
+    }
+
+    /// Teff, log g or [Fe/H] at a point on its axis.
+    pub fn parameter(&self, axis: usize, point: f64) -> f64 {
+        let index: Vec<f64> = (0..self.axes[axis].len()).map(|i| i as f64).collect();
+        numerics::interp::linear(point, &index, &self.axes[axis])
+    }
+}
+
+fn distinct(values: &[f64]) -> Vec<f64> {
+    let mut v = values.to_vec();
+    v.sort_by(f64::total_cmp);
+    v.dedup();
+    v
+}
