@@ -14,7 +14,7 @@ pub const SAME_WAVELENGTH: f64 = 1e-3;
 /// [`Error::Invalid`] saying which camera was expected and which was found.
 pub fn check_camera(header: &Header, path: &Path, hdu: &str, expected: Camera) -> Result<()> {
     let found = header.require_str(path, hdu, "CAMERA")?.trim();
-    if found.to_lowercase().parse() == Ok(expected) {
+    if header.camera() == Some(expected) {
         return Ok(());
     }
     Err(invalid(path, hdu, "keyword CAMERA", expected, found))

@@ -71,6 +71,6 @@ impl Fiberflat {
 
     /// Camera of the header.
     pub fn camera(&self) -> Option<crate::Camera> {
-        self.header.str("CAMERA")?.trim().to_lowercase().parse().ok()
+        self.header.camera()
     }
 }

@@ -81,7 +81,7 @@ impl FluxCalib {
 
     /// Camera of the header.
     pub fn camera(&self) -> Option<crate::Camera> {
-        self.header.str("CAMERA")?.trim().to_lowercase().parse().ok()
+        self.header.camera()
     }
 }
 

@@ -84,7 +84,7 @@ impl Frame {
 
     /// Camera of the header.
     pub fn camera(&self) -> Option<crate::Camera> {
-        self.header.str("CAMERA")?.trim().to_lowercase().parse().ok()
+        self.header.camera()
     }
 
     /// Number of spectra.
@@ -106,8 +106,8 @@ impl Frame {
 /// The FIBERMAP of a frame; where a 2016 file has none, the numbers of its fibres.
 fn read_fibermap(fits: &mut FitsReader, header: &Header, nspec: usize) -> Result<Fibermap> {
     if !fits.has("FIBERMAP") {
-        let camera: Option<crate::Camera> = header.str("CAMERA").and_then(|c| c.trim().parse().ok());
-        let first = header.int("FIBERMIN").unwrap_or_else(|| camera.map_or(0, |c| 500 * i64::from(c.spectrograph)));
+        let of_camera = || header.camera().map_or(0, |c| 500 * i64::from(c.spectrograph));
+        let first = header.int("FIBERMIN").unwrap_or_else(of_camera);
         return Ok(Fibermap::numbered(first as i32, nspec));
     }
     let fibermap = Fibermap::read_from(fits, "FIBERMAP")?;

@@ -1,7 +1,7 @@
 //! A FITS header as an ordered list of typed cards; structural keywords (SIMPLE, NAXIS, TFORM, CHECKSUM ...)
 //! are not part of it.
 
-use crate::{Error, Result};
+use crate::{Camera, Error, Result};
 use std::path::Path;
 
 /// The value of a card.
@@ -119,6 +119,11 @@ impl Header {
             Value::Str(s) => s.trim().parse().ok(),
             Value::Bool(_) => None,
         }
+    }
+
+    /// The camera of keyword CAMERA.
+    pub fn camera(&self) -> Option<Camera> {
+        self.str("CAMERA")?.trim().to_lowercase().parse().ok()
     }
 
     /// A number that must be there.

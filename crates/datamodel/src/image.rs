@@ -81,6 +81,6 @@ impl Image {
 
     /// Camera of the header.
     pub fn camera(&self) -> Option<crate::Camera> {
-        self.header.str("CAMERA")?.trim().to_lowercase().parse().ok()
+        self.header.camera()
     }
 }

@@ -113,7 +113,8 @@ pub(crate) fn with_unit(header: &Header, unit: &str) -> Header {
     header
 }
 
-/// Name of the HDU `name`, or of the primary where old files do not name it.
+/// `name`, or "0" for a primary HDU without a name; a primary of another name is another product.
 pub(crate) fn or_primary(fits: &FitsReader, name: &str) -> String {
-    if fits.has(name) { name.to_string() } else { "0".to_string() }
+    let unnamed = fits.names().first().is_some_and(|n| n == "0");
+    if unnamed && !fits.has(name) { "0".to_string() } else { name.to_string() }
 }

@@ -268,7 +268,7 @@ impl GaussHermitePsf {
 
     /// Camera of the header.
     pub fn camera(&self) -> Option<crate::Camera> {
-        self.header.str("CAMERA")?.trim().to_lowercase().parse().ok()
+        self.header.camera()
     }
 
     /// Reduced chi2 of a bundle, BnnRCHI2.
@@ -291,9 +291,10 @@ fn neutral(name: &str) -> f64 {
     }
 }
 
-/// The first of these HDUs that a file has.
+/// The first of these HDUs that a file has; a number stands for an HDU without a name.
 pub(crate) fn first_of(fits: &FitsReader, names: &[&str]) -> Result<String> {
-    let found = names.iter().find(|n| fits.has(n)).map(|n| n.to_string());
+    let is_there = |name: &&&str| fits.names().iter().any(|n| n.eq_ignore_ascii_case(name));
+    let found = names.iter().find(is_there).map(|n| n.to_string());
     found.ok_or_else(|| Error::MissingHdu {
         path: fits.path().to_path_buf(),
         hdu: names[0].to_string(),

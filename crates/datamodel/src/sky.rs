@@ -57,6 +57,6 @@ impl Sky {
 
     /// Camera of the header.
     pub fn camera(&self) -> Option<crate::Camera> {
-        self.header.str("CAMERA")?.trim().to_lowercase().parse().ok()
+        self.header.camera()
     }
 }

@@ -227,6 +227,17 @@ fn a_psf_filled_with_nans() {
 }
 
 #[test]
+fn another_product() {
+    let folder = Folder::new();
+    let path = folder.file("fiberflat-r0-00051060.fits");
+    fiberflat().write(&path).unwrap();
+    says(Sky::read(&path), &path, &["HDU SKY is missing; the file has FIBERFLAT, IVAR, MASK, MEANSPEC, WAVELENGTH"]);
+    says(Frame::read(&path), &path, &["HDU FLUX is missing"]);
+    says(Spectra::read(&path), &path, &["HDU B_FLUX, R_FLUX or Z_FLUX is missing"]);
+    says(GaussHermitePsf::read(&path), &path, &["is missing"]);
+}
+
+#[test]
 fn the_wrong_camera() {
     let path = Path::new("frame-b0-00051060.fits");
     let f = frame();

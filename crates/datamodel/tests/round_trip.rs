@@ -88,6 +88,22 @@ fn psfs() {
 }
 
 #[test]
+fn a_product_without_a_row() {
+    let mut none = common::spectra();
+    (none.fibermap, none.exp_fibermap, none.scores) = (none.fibermap.select(&[]), None, None);
+    for b in none.bands.values_mut() {
+        let empty = ndarray::s![0..0, ..];
+        (b.flux, b.ivar) = (b.flux.slice(empty).to_owned(), b.ivar.slice(empty).to_owned());
+        b.mask = b.mask.slice(empty).to_owned();
+        b.resolution = b.resolution.slice(ndarray::s![0..0, .., ..]).to_owned();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("brick.fits");
+    none.write(&path).unwrap();
+    assert!(Spectra::read(&path).unwrap() == none);
+}
+
+#[test]
 fn raw_exposures() {
     let raw = raw();
     let folder = tempfile::tempdir().unwrap();

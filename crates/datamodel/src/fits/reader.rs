@@ -33,6 +33,7 @@ impl FitsReader {
         };
         let mut end = 0;
         for index in 0.. {
+            reader.file.hdu = index.to_string();
             match reader.file.move_to(index) {
                 Err(Error::Fits { status: END_OF_FILE | READ_ERROR, .. }) if index > 0 => break,
                 other => other?,
