@@ -91,7 +91,8 @@ impl TelluricBand {
         if !(first..last).contains(&wave) {
             return 0.0;
         }
-        let envelope = if wave < self.peak { (wave - first) / (self.peak - first) } else { (last - wave) / (last - self.peak) };
+        let envelope =
+            if wave < self.peak { (wave - first) / (self.peak - first) } else { (last - wave) / (last - self.peak) };
         let lines = 0.75 + 0.25 * (std::f64::consts::TAU * (wave - self.peak) / self.spacing).cos();
         self.depth * envelope * lines
     }

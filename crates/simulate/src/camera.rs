@@ -82,14 +82,22 @@ pub fn dead_fibers(instrument: &Instrument, spectrograph: u8, seed: u64) -> Vec<
 }
 
 /// Relative throughput of the fibres: a grey part that all arms share, a slope and a curvature of each arm.
-pub fn fiber_throughput(instrument: &Instrument, camera: Camera, dead: &[bool], samples: usize, seed: u64) -> Array2<f64> {
+pub fn fiber_throughput(
+    instrument: &Instrument,
+    camera: Camera,
+    dead: &[bool],
+    samples: usize,
+    seed: u64,
+) -> Array2<f64> {
     let mut grey = random::stream(seed, "fibre throughput", &[u64::from(camera.spectrograph)]);
     let mut colour = random::stream(seed, "fibre colour", &[random::camera_key(camera)]);
-    let normal = |rms: f64, rng: &mut rand_chacha::ChaCha8Rng| rms * rng.sample::<f64, _>(StandardNormal).clamp(-2.5, 2.5);
+    let normal =
+        |rms: f64, rng: &mut rand_chacha::ChaCha8Rng| rms * rng.sample::<f64, _>(StandardNormal).clamp(-2.5, 2.5);
     let mut out = Array2::zeros((dead.len(), samples));
     for (mut row, dead) in out.rows_mut().into_iter().zip(dead) {
         let level = 1.0 + normal(instrument.throughput_rms, &mut grey);
-        let (slope, curvature) = (normal(instrument.colour_rms, &mut colour), normal(0.5 * instrument.colour_rms, &mut colour));
+        let (slope, curvature) =
+            (normal(instrument.colour_rms, &mut colour), normal(0.5 * instrument.colour_rms, &mut colour));
         for (i, value) in row.iter_mut().enumerate().filter(|_| !dead) {
             let u = 2.0 * i as f64 / (samples as f64 - 1.0) - 1.0;
             *value = level * (1.0 + slope * u + curvature * (1.5 * u * u - 0.5));
@@ -152,8 +160,13 @@ impl CameraModel {
         let (continuum, lines) = site.sky.spectrum(&self.grid);
         let part = |sky: &[f64]| sky.iter().zip(&conversion).map(|(s, c)| s * c * solid_angle).collect::<Vec<f64>>();
         let (continuum, lines) = (part(&continuum), part(&lines));
-        let calibration: Vec<f64> =
-            waves.iter().zip(&conversion).map(|(&w, c)| c * exposure.acceptance * self.telescope.acceptance * (w / ACCEPTANCE_WAVE).powf(ACCEPTANCE_POWER)).collect();
+        let calibration: Vec<f64> = waves
+            .iter()
+            .zip(&conversion)
+            .map(|(&w, c)| {
+                c * exposure.acceptance * self.telescope.acceptance * (w / ACCEPTANCE_WAVE).powf(ACCEPTANCE_POWER)
+            })
+            .collect();
 
         let mut density = self.fibers.clone();
         let mut flux = Array2::zeros(self.fibers.dim());
@@ -184,7 +197,14 @@ impl CameraModel {
     }
 
     /// The spectra of an exposure.
-    pub fn light(&self, exposure: &Exposure, targets: &[Target], offsets: &[(f64, f64)], site: &Site, lamp: &[LampLine]) -> Light {
+    pub fn light(
+        &self,
+        exposure: &Exposure,
+        targets: &[Target],
+        offsets: &[(f64, f64)],
+        site: &Site,
+        lamp: &[LampLine],
+    ) -> Light {
         match exposure.flavor {
             Flavor::Arc => self.arc(lamp),
             Flavor::Flat => self.flat(),
@@ -195,7 +215,13 @@ impl CameraModel {
 
 impl Light {
     fn dark() -> Self {
-        Self { density: Array2::zeros((0, 0)), lines: Vec::new(), sky: Vec::new(), calibration: Vec::new(), flux: Array2::zeros((0, 0)) }
+        Self {
+            density: Array2::zeros((0, 0)),
+            lines: Vec::new(),
+            sky: Vec::new(),
+            calibration: Vec::new(),
+            flux: Array2::zeros((0, 0)),
+        }
     }
 }
 
@@ -203,5 +229,7 @@ impl Light {
 pub fn positioner_offsets(instrument: &Instrument, spectrograph: u8, expid: u32, seed: u64) -> Vec<(f64, f64)> {
     let mut rng = random::stream(seed, "positioners", &[u64::from(spectrograph), u64::from(expid)]);
     let rms = 1e-3 * instrument.telescope.positioner_rms_um;
-    (0..instrument.nfiber()).map(|_| (rms * rng.sample::<f64, _>(StandardNormal), rms * rng.sample::<f64, _>(StandardNormal))).collect()
+    (0..instrument.nfiber())
+        .map(|_| (rms * rng.sample::<f64, _>(StandardNormal), rms * rng.sample::<f64, _>(StandardNormal)))
+        .collect()
 }

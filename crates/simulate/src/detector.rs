@@ -60,7 +60,8 @@ impl Detector {
     /// The CCD of a camera.
     pub fn new(arm: &Arm, camera: Camera, seed: u64) -> Self {
         let mut rng = random::stream(seed, "detector", &[random::camera_key(camera)]);
-        let scatter = |rng: &mut ChaCha8Rng| 1.0 + AMPLIFIER_RMS * rng.sample::<f64, _>(StandardNormal).clamp(-3.0, 3.0);
+        let scatter =
+            |rng: &mut ChaCha8Rng| 1.0 + AMPLIFIER_RMS * rng.sample::<f64, _>(StandardNormal).clamp(-3.0, 3.0);
         let amplifiers = std::array::from_fn(|_| Amplifier {
             gain: arm.gain * scatter(&mut rng),
             read_noise: arm.read_noise * scatter(&mut rng),
@@ -95,7 +96,8 @@ impl Detector {
         let n = Poisson::new(self.arm.bad_columns.max(1e-9)).map_or(0.0, |p| p.sample(rng)) as usize;
         let middle = self.arm.ny / 2;
         for _ in 0..n.max(usize::from(self.arm.bad_columns >= 1.0)) {
-            let (x, y, dead) = (rng.random_range(0..self.arm.nx), rng.random_range(0..self.arm.ny), rng.random_bool(0.5));
+            let (x, y, dead) =
+                (rng.random_range(0..self.arm.nx), rng.random_range(0..self.arm.ny), rng.random_bool(0.5));
             let rows = if y < middle { y..middle } else { middle..y + 1 };
             for y in rows {
                 self.mask[[y, x]] |= ccd::BAD | if dead { ccd::DEAD } else { ccd::HOT };
@@ -111,7 +113,9 @@ impl Detector {
 
     /// Read noise of each pixel in electrons.
     pub fn read_noise(&self) -> Array2<f32> {
-        Array2::from_shape_fn((self.arm.ny, self.arm.nx), |(y, x)| self.amplifiers[self.amplifier_of(y, x)].read_noise as f32)
+        Array2::from_shape_fn((self.arm.ny, self.arm.nx), |(y, x)| {
+            self.amplifiers[self.amplifier_of(y, x)].read_noise as f32
+        })
     }
 
     /// Electrons of each pixel at which its amplifier saturates.
@@ -120,7 +124,7 @@ impl Detector {
         ((SATURATION_ADU - amp.bias) * amp.gain) as f32
     }
 
-    fn rng(&self, purpose: &str, expid: u32, block: usize) -> ChaCha8Rng {
+    pub(crate) fn rng(&self, purpose: &str, expid: u32, block: usize) -> ChaCha8Rng {
         random::stream(self.seed, purpose, &[u64::from(expid), random::camera_key(self.camera), block as u64])
     }
 
@@ -153,7 +157,10 @@ impl Detector {
     /// Which pixels cosmic rays left more than `nsigma` of the noise in.
     pub fn struck(&self, charge: &Charge, light: &Array2<f64>, nsigma: f32) -> Array2<bool> {
         let noise = self.read_noise();
-        Zip::from(&charge.cosmics).and(light).and(&noise).map_collect(|&c, &l, &n| c > nsigma * (l.max(0.0) as f32 + n * n).sqrt())
+        Zip::from(&charge.cosmics)
+            .and(light)
+            .and(&noise)
+            .map_collect(|&c, &l, &n| c > nsigma * (l.max(0.0) as f32 + n * n).sqrt())
     }
 }
 

@@ -58,7 +58,8 @@ fn gaussian(path: &Path, camera: Camera) -> Result<GaussHermitePsf> {
         let u: Vec<f64> = (0..WIDTH_NODES).map(|i| 2.0 * (i as f64 + 0.5) / WIDTH_NODES as f64 - 1.0).collect();
         let row = |u: f64| legendre::evaluate(&boot.y.coeff.row(fiber).to_vec(), u);
         let rows_per_angstrom = |u: f64| (row(u + 1e-3) - row(u - 1e-3)) / (1e-3 * (max - min));
-        let sigma: Vec<f64> = u.iter().map(|&u| legendre::evaluate(&widths.row(fiber).to_vec(), u) * rows_per_angstrom(u)).collect();
+        let sigma: Vec<f64> =
+            u.iter().map(|&u| legendre::evaluate(&widths.row(fiber).to_vec(), u) * rows_per_angstrom(u)).collect();
         let fitted = legendre::fit(&u, &sigma, &[1.0; WIDTH_NODES], WIDTH_TERMS).map_err(|e| Error::Invalid {
             path: path.to_path_buf(),
             hdu: "WSIGMA".into(),

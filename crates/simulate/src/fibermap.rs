@@ -47,7 +47,11 @@ fn add_identity(table: &mut Table, fibers: &[Fiber], science: bool) {
     table.set("TARGETID", "", ColumnData::I64(fibers.iter().map(id).collect()));
     table.set("PETAL_LOC", "", ColumnData::I16(fibers.iter().map(petal).collect()));
     table.set("DEVICE_LOC", "", ColumnData::I32(fibers.iter().map(device).collect()));
-    table.set("LOCATION", "", ColumnData::I64(fibers.iter().map(|f| 1000 * i64::from(petal(f)) + i64::from(device(f))).collect()));
+    table.set(
+        "LOCATION",
+        "",
+        ColumnData::I64(fibers.iter().map(|f| 1000 * i64::from(petal(f)) + i64::from(device(f))).collect()),
+    );
     table.set("FIBER", "", ColumnData::I32(fibers.iter().map(|f| f.fiber).collect()));
     table.set("FIBERSTATUS", "", ColumnData::I32(fibers.iter().map(bits).collect()));
 }
@@ -74,9 +78,16 @@ fn add_position(table: &mut Table, fibers: &[Fiber]) {
 }
 
 fn add_photometry(table: &mut Table, fibers: &[Fiber], science: bool) {
-    let strings = |width: usize, value: &dyn Fn(&Fiber) -> String| ColumnData::Str { width, values: fibers.iter().map(value).collect() };
+    let strings = |width: usize, value: &dyn Fn(&Fiber) -> String| ColumnData::Str {
+        width,
+        values: fibers.iter().map(value).collect(),
+    };
     let assigned = |f: &Fiber| science && f.target.class != Class::Unassigned;
-    table.set("BRICKNAME", "", strings(8, &|f| if assigned(f) { brick_name(f.target.ra, f.target.dec) } else { String::new() }));
+    table.set(
+        "BRICKNAME",
+        "",
+        strings(8, &|f| if assigned(f) { brick_name(f.target.ra, f.target.dec) } else { String::new() }),
+    );
     table.set("RELEASE", "", ColumnData::I16(vec![9010; fibers.len()]));
     table.set("MORPHTYPE", "", strings(4, &|f| morphology(f.target.class).to_string()));
     table.set("PHOTSYS", "", strings(1, &|_| "S".to_string()));
@@ -92,7 +103,11 @@ fn add_photometry(table: &mut Table, fibers: &[Fiber], science: bool) {
     }
     table.set("FLUX_W1", "nanomaggy", ColumnData::F32(vec![0.0; fibers.len()]));
     table.set("FLUX_W2", "nanomaggy", ColumnData::F32(vec![0.0; fibers.len()]));
-    table.set("SHAPE_R", "arcsec", ColumnData::F32(fibers.iter().map(|f| if morphology(f.target.class) == "REX" { 0.4 } else { 0.0 }).collect()));
+    table.set(
+        "SHAPE_R",
+        "arcsec",
+        ColumnData::F32(fibers.iter().map(|f| if morphology(f.target.class) == "REX" { 0.4 } else { 0.0 }).collect()),
+    );
     table.set("MASKBITS", "", ColumnData::I16(vec![0; fibers.len()]));
 }
 
@@ -110,14 +125,26 @@ fn add_targeting(table: &mut Table, fibers: &[Fiber], science: bool) {
         Class::Standard => 1 | 2,
         _ => 1,
     };
-    table.set("OBJTYPE", "", ColumnData::Str { width: 3, values: fibers.iter().map(|f| object(f).to_string()).collect() });
+    table.set(
+        "OBJTYPE",
+        "",
+        ColumnData::Str { width: 3, values: fibers.iter().map(|f| object(f).to_string()).collect() },
+    );
     table.set("FA_TYPE", "", ColumnData::U8(fibers.iter().map(kind).collect()));
-    table.set("FA_TARGET", "", ColumnData::I64(fibers.iter().map(|f| if science { f.target.target_bits()[0] } else { 0 }).collect()));
+    table.set(
+        "FA_TARGET",
+        "",
+        ColumnData::I64(fibers.iter().map(|f| if science { f.target.target_bits()[0] } else { 0 }).collect()),
+    );
     for (i, name) in ["DESI_TARGET", "BGS_TARGET", "MWS_TARGET", "SCND_TARGET"].into_iter().enumerate() {
         let bits = |f: &Fiber| if science { f.target.target_bits().get(i).copied().unwrap_or(0) } else { 0 };
         table.set(name, "", ColumnData::I64(fibers.iter().map(bits).collect()));
     }
-    table.set("PRIORITY", "", ColumnData::I32(fibers.iter().map(|f| if kind(f) & 1 == 1 { 3000 } else { -1 }).collect()));
+    table.set(
+        "PRIORITY",
+        "",
+        ColumnData::I32(fibers.iter().map(|f| if kind(f) & 1 == 1 { 3000 } else { -1 }).collect()),
+    );
     table.set("SUBPRIORITY", "", ColumnData::F64(fibers.iter().map(|f| f64::from(f.fiber % 997) / 997.0).collect()));
     table.set("OBSCONDITIONS", "", ColumnData::I32(vec![7; fibers.len()]));
 }
@@ -150,7 +177,9 @@ mod tests {
     #[test]
     fn bricks_are_named_as_the_imaging_surveys_name_them() {
         // desiutil.brick
-        for (ra, dec, name) in [(180.0, 0.0, "1801p000"), (0.1, -0.2, "0001m002"), (215.3, 32.7, "2154p327"), (359.99, 60.05, "3597p600")] {
+        for (ra, dec, name) in
+            [(180.0, 0.0, "1801p000"), (0.1, -0.2, "0001m002"), (215.3, 32.7, "2154p327"), (359.99, 60.05, "3597p600")]
+        {
             assert_eq!(brick_name(ra, dec), name);
         }
     }

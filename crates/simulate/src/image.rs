@@ -10,7 +10,14 @@ const COSMIC_SIGMA: f32 = 5.0;
 
 /// The image of an exposure of `seconds` whose expected light was `light`. Its inverse variance comes from the
 /// image itself, as preproc makes it; the mask holds known defects, saturation and cosmic rays.
-pub fn pix(detector: &Detector, light: &Array2<f64>, charge: &Charge, seconds: f64, expid: u32, header: Header) -> Image {
+pub fn pix(
+    detector: &Detector,
+    light: &Array2<f64>,
+    charge: &Charge,
+    seconds: f64,
+    expid: u32,
+    header: Header,
+) -> Image {
     let readnoise = detector.read_noise();
     let mut pix = &charge.electrons + &detector.noise(expid);
     let mut mask = detector.mask.clone();

@@ -188,11 +188,17 @@ impl Instrument {
 impl Arm {
     fn check(&self) -> Result<(), String> {
         let need = |good: bool, what: &str| if good { Ok(()) } else { Err(what.to_string()) };
-        need(self.nx >= 16 && self.ny >= 16 && self.nx % 2 == 0 && self.ny % 2 == 0, "nx and ny must be even and at least 16")?;
+        need(
+            self.nx >= 16 && self.ny >= 16 && self.nx % 2 == 0 && self.ny % 2 == 0,
+            "nx and ny must be even and at least 16",
+        )?;
         need(self.wave.windows(2).all(|w| w[0] < w[1]), "wave must ascend")?;
         need(!self.sigma_x.is_empty() && !self.sigma_y.is_empty(), "sigma_x and sigma_y must have a coefficient")?;
         need(self.read_noise > 0.0 && self.gain > 0.0, "read_noise and gain must be positive")?;
-        need(self.throughput.len() >= 2 && self.throughput.windows(2).all(|w| w[0][0] < w[1][0]), "throughput must ascend in wavelength")
+        need(
+            self.throughput.len() >= 2 && self.throughput.windows(2).all(|w| w[0][0] < w[1][0]),
+            "throughput must ascend in wavelength",
+        )
     }
 
     /// Throughput at a wavelength (Angstrom).

@@ -19,7 +19,8 @@ const FLAT_KELVIN: f64 = 3400.0;
 /// Second radiation constant, Angstrom K (CODATA 2018).
 const C2: f64 = 1.438_776_877e8;
 /// LEDs that help the lamp in the blue: centre and sigma in Angstrom, height relative to the lamp at 6500.
-const LEDS: [(f64, f64, f64); 4] = [(3650.0, 90.0, 0.45), (3950.0, 120.0, 0.40), (4500.0, 160.0, 0.45), (5250.0, 250.0, 0.30)];
+const LEDS: [(f64, f64, f64); 4] =
+    [(3650.0, 90.0, 0.45), (3950.0, 120.0, 0.40), (4500.0, 160.0, 0.45), (5250.0, 250.0, 0.30)];
 
 /// Flat lamp in electron per Angstrom where the throughput is `throughput`.
 pub fn flat(wave: f64, throughput: f64) -> f64 {

@@ -19,6 +19,7 @@ pub mod night;
 pub mod optics;
 pub mod project;
 pub mod random;
+pub mod raw;
 pub mod sky;
 pub mod spectra;
 pub mod tables;

@@ -78,7 +78,10 @@ fn run(args: Args) -> step::Result {
         invalid => Error::usage(invalid),
     })?;
     if let Some(s) = args.spectrographs.iter().find(|s| **s >= instrument.spectrographs) {
-        return Err(Error::usage(format!("instrument {} has no spectrograph {s}: it has {}", instrument.name, instrument.spectrographs)));
+        return Err(Error::usage(format!(
+            "instrument {} has no spectrograph {s}: it has {}",
+            instrument.name, instrument.spectrographs
+        )));
     }
     if !(args.exptime > 0.0 && args.exptime.is_finite()) {
         return Err(Error::usage(format!("--exptime must be positive, not {}", args.exptime)));

@@ -83,7 +83,8 @@ impl Plan {
     }
 
     fn expose(&self, expid: Expid, flavor: Flavor, seconds: f64, mjd: f64, seed: u64) -> Exposure {
-        let calm = Exposure { expid, flavor, seconds, mjd, airmass: 1.0, acceptance: 1.0, airglow_gradient: (0.0, 0.0) };
+        let calm =
+            Exposure { expid, flavor, seconds, mjd, airmass: 1.0, acceptance: 1.0, airglow_gradient: (0.0, 0.0) };
         if !matches!(flavor, Flavor::Science(_)) {
             return calm;
         }

@@ -1,25 +1,29 @@
 //! A night's files: cameras and tiles prepared once, then exposure after exposure written.
 
 use crate::Args;
-use datamodel::{Band, Camera, Header};
+use datamodel::{Band, Camera, Fibermap, RawExposure, raw::RawImage};
 use psf::{Psf, lamps::LampLine};
 use rayon::prelude::*;
 use simulate::{
     atmosphere::Atmosphere,
     camera::{self, CameraModel, Site},
+    detector::Detector,
     external, fibermap,
     fibermap::Fiber,
     image,
     instrument::Instrument,
     night::{Exposure, Flavor, Plan},
-    optics, project,
+    optics, project, raw,
     sky::Sky,
     spectra::Spectra,
     tables::Curve,
     targets::{Target, Tile},
     truth,
 };
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 use step::Error;
 
 /// Everything that a night's exposures share.
@@ -37,6 +41,7 @@ pub struct Observatory {
     lamp: Vec<LampLine>,
     night_folder: PathBuf,
     truth_folder: PathBuf,
+    calib_folder: PathBuf,
     raw: bool,
     truth_images: bool,
 }
@@ -47,12 +52,16 @@ impl Observatory {
         let mut spectrographs = args.spectrographs.clone();
         spectrographs.sort_unstable();
         spectrographs.dedup();
-        let dead: Vec<bool> = spectrographs.iter().flat_map(|&s| camera::dead_fibers(&instrument, s, args.seed)).collect();
+        let dead: Vec<bool> =
+            spectrographs.iter().flat_map(|&s| camera::dead_fibers(&instrument, s, args.seed)).collect();
         let keys: Vec<Camera> = spectrographs.iter().flat_map(|&s| Band::ALL.map(|b| Camera::new(b, s))).collect();
         if let Some((camera, _)) = args.psf.iter().find(|(c, _)| !keys.contains(c)) {
             return Err(Error::usage(format!("--psf names camera {camera}, which is not simulated")));
         }
-        let cameras = keys.par_iter().map(|&key| build_camera(args, &instrument, key, &dead, &spectrographs)).collect::<Result<Vec<_>, Error>>()?;
+        let cameras = keys
+            .par_iter()
+            .map(|&key| build_camera(args, &instrument, key, &dead, &spectrographs))
+            .collect::<Result<Vec<_>, Error>>()?;
         let spectra = Spectra::load(args.templates.as_deref())?;
         let tile = |i: usize| {
             let first_visit = plan.first.0 + plan.arcs + plan.flats + i as u32 * plan.visits.max(1);
@@ -70,20 +79,31 @@ impl Observatory {
             lamp: args.arclines.as_deref().map_or_else(|| Ok(psf::lamps::builtin()), psf::lamps::read)?,
             night_folder: args.outdir.join(plan.night.to_string()),
             truth_folder: args.outdir.join("truth").join(plan.night.to_string()),
+            calib_folder: args.outdir.join("calib"),
             raw: args.raw,
             truth_images: args.truth_images,
             instrument,
         })
     }
 
-    /// Writes the true PSFs.
+    /// Writes the true PSFs and, for the raw form, what calibration exposures tell of the CCDs.
     pub fn write_calibration(&self) -> Result<Vec<PathBuf>, Error> {
-        let write = |model: &CameraModel| {
+        let mut written = Vec::new();
+        for model in &self.cameras {
             let path = self.truth_folder.join(format!("psf-{}.fits", model.camera));
             model.psf.file().write(&path)?;
-            Ok(path)
-        };
-        self.cameras.iter().map(write).collect()
+            written.push(path);
+            if self.raw {
+                for (kind, write) in
+                    [("mask", truth::write_mask as fn(&Path, &Detector) -> _), ("dark", truth::write_dark)]
+                {
+                    let path = self.calib_folder.join(format!("{kind}-{}.fits", model.camera));
+                    write(&path, &model.detector)?;
+                    written.push(path);
+                }
+            }
+        }
+        Ok(written)
     }
 
     /// Writes the files of an exposure.
@@ -102,8 +122,11 @@ impl Observatory {
                 &blank
             }
         };
-        let offsets: Vec<(f64, f64)> =
-            self.spectrographs.iter().flat_map(|&s| camera::positioner_offsets(&self.instrument, s, exposure.expid.0, self.seed)).collect();
+        let offsets: Vec<(f64, f64)> = self
+            .spectrographs
+            .iter()
+            .flat_map(|&s| camera::positioner_offsets(&self.instrument, s, exposure.expid.0, self.seed))
+            .collect();
         let fibers = self.fibers(targets, &offsets);
 
         let fibermap_path = self.night_folder.join(format!("fibermap-{}.fits", exposure.expid));
@@ -116,8 +139,21 @@ impl Observatory {
             truth::write_targets(&path, &fibers, &header)?;
             written.push(path);
         }
-        let files = self.cameras.par_iter().map(|model| self.expose(model, exposure, targets, &offsets, &header)).collect::<Result<Vec<_>, Error>>()?;
-        written.extend(files.into_iter().flatten());
+        let frames = self
+            .cameras
+            .par_iter()
+            .map(|model| self.expose(model, exposure, targets, &offsets, &fibermap))
+            .collect::<Result<Vec<_>, Error>>()?;
+        let mut raw = RawExposure { header, cameras: BTreeMap::new() };
+        for (model, frame) in self.cameras.iter().zip(frames) {
+            written.extend(frame.written);
+            raw.cameras.extend(frame.raw.map(|image| (model.camera, image)));
+        }
+        if self.raw {
+            let path = self.night_folder.join(format!("desi-{}.fits.fz", exposure.expid));
+            raw.write(&path)?;
+            written.push(path);
+        }
         Ok(written)
     }
 
@@ -133,38 +169,68 @@ impl Observatory {
             .collect()
     }
 
-    /// Simulates and writes one camera of an exposure.
-    fn expose(&self, model: &CameraModel, exposure: &Exposure, targets: &[Target], offsets: &[(f64, f64)], header: &Header) -> Result<Vec<PathBuf>, Error> {
+    /// Simulates one camera of an exposure: writes its truth and, unless the raw form is asked for, its pix file.
+    fn expose(
+        &self,
+        model: &CameraModel,
+        exposure: &Exposure,
+        targets: &[Target],
+        offsets: &[(f64, f64)],
+        fibermap: &Fibermap,
+    ) -> Result<Frame, Error> {
         let nfiber = self.instrument.nfiber();
         let slot = self.spectrographs.iter().position(|&s| s == model.camera.spectrograph).unwrap_or(0);
         let rows = slot * nfiber..(slot + 1) * nfiber;
-        let light = model.light(exposure, &targets[rows.clone()], &offsets[rows], &self.site, &self.lamp);
+        let light = model.light(exposure, &targets[rows.clone()], &offsets[rows.clone()], &self.site, &self.lamp);
         let expected = project::project(&model.psf, &model.grid, light.density.view(), &light.lines);
         let charge = model.detector.expose(&expected, exposure.seconds, exposure.expid.0);
 
-        let mut header = header.clone();
+        let mut header = fibermap.header.clone();
         header.set("CAMERA", model.camera.to_string(), "camera");
         header.set("SPECTRO", model.camera.spectrograph, "spectrograph");
         let file = |folder: &Path, kind: &str| folder.join(format!("{kind}-{}-{}.fits", model.camera, exposure.expid));
-        let pix = file(&self.night_folder, "pix");
-        image::pix(&model.detector, &expected, &charge, exposure.seconds, exposure.expid.0, header.clone()).write(&pix)?;
         let spectra = file(&self.truth_folder, "spectra");
         truth::write_spectra(&spectra, model, &light, &header)?;
-        let mut written = vec![pix, spectra];
+        let mut written = vec![spectra];
         if self.truth_images {
             let path = file(&self.truth_folder, "image");
             truth::write_image(&path, &expected, &header)?;
             written.push(path);
         }
-        Ok(written)
+        if self.raw {
+            return Ok(Frame {
+                written,
+                raw: Some(raw::read_out(&model.detector, &charge, exposure.expid.0, model.camera)),
+            });
+        }
+        let path = file(&self.night_folder, "pix");
+        let mut pix = image::pix(&model.detector, &expected, &charge, exposure.seconds, exposure.expid.0, header);
+        pix.fibermap = Some(fibermap.select(&rows.collect::<Vec<_>>()));
+        pix.write(&path)?;
+        written.push(path);
+        Ok(Frame { written, raw: None })
     }
 }
 
-fn build_camera(args: &Args, instrument: &Instrument, key: Camera, dead: &[bool], spectrographs: &[u8]) -> Result<CameraModel, Error> {
+/// What a camera leaves of an exposure.
+struct Frame {
+    written: Vec<PathBuf>,
+    /// In the raw form the exposure's cameras share a file.
+    raw: Option<RawImage>,
+}
+
+fn build_camera(
+    args: &Args,
+    instrument: &Instrument,
+    key: Camera,
+    dead: &[bool],
+    spectrographs: &[u8],
+) -> Result<CameraModel, Error> {
     let measured = args.psf.iter().find(|(camera, _)| *camera == key);
     let file = match measured {
         Some((_, path)) => external::read(path, instrument, key)?,
-        None => optics::true_psf(instrument, key, args.seed).map_err(|e| Error::usage(format!("instrument {}: {e}", instrument.name)))?,
+        None => optics::true_psf(instrument, key, args.seed)
+            .map_err(|e| Error::usage(format!("instrument {}: {e}", instrument.name)))?,
     };
     let psf = Psf::new(file).map_err(|e| match measured {
         Some((_, path)) => Error::data(path, e),

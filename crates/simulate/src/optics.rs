@@ -95,7 +95,8 @@ impl<'a> Slit<'a> {
             // the bundles are glued with a tolerance of half a pixel, the fibres in them with a tenth
             let bundle_jitter = rng.random_range(-0.5..0.5);
             for fiber in 0..instrument.fibers_per_bundle {
-                let (b, k) = (bundle as f64 - 0.5 * (instrument.slit_bundles as f64 - 1.0), fiber as f64 - 0.5 * (per - 1.0));
+                let (b, k) =
+                    (bundle as f64 - 0.5 * (instrument.slit_bundles as f64 - 1.0), fiber as f64 - 0.5 * (per - 1.0));
                 positions.push(((bundle as f64) * per + fiber as f64 - middle) / middle.max(1.0));
                 offsets.push(b * pitch + k * arm.spacing + bundle_jitter + rng.random_range(-0.1..0.1));
             }
@@ -106,7 +107,8 @@ impl<'a> Slit<'a> {
     /// Wavelength in the slit's middle at row `y`: the quartic through the arm's five values.
     fn middle_wavelength(&self, y: f64) -> f64 {
         let t = 4.0 * y / self.arm.ny as f64;
-        let lagrange = |i: usize| (0..5).filter(|&j| j != i).map(|j| (t - j as f64) / (i as f64 - j as f64)).product::<f64>();
+        let lagrange =
+            |i: usize| (0..5).filter(|&j| j != i).map(|j| (t - j as f64) / (i as f64 - j as f64)).product::<f64>();
         (0..5).map(|i| self.arm.wave[i] * lagrange(i)).sum()
     }
 
@@ -122,7 +124,10 @@ impl<'a> Slit<'a> {
 
     /// Wavelengths that fall on the CCD anywhere along the slit, with a margin.
     fn wavelength_range(&self) -> (f64, f64) {
-        (self.middle_wavelength(-MARGIN - self.arm.smile[0]).floor(), self.middle_wavelength(self.arm.ny as f64 + MARGIN).ceil())
+        (
+            self.middle_wavelength(-MARGIN - self.arm.smile[0]).floor(),
+            self.middle_wavelength(self.arm.ny as f64 + MARGIN).ceil(),
+        )
     }
 
     fn row(&self, fiber: usize, wave: f64) -> f64 {
@@ -146,7 +151,10 @@ impl<'a> Slit<'a> {
         for fiber in 0..self.offsets.len() {
             let rows: Vec<f64> = waves.iter().map(|&w| self.row(fiber, w)).collect();
             let columns: Vec<f64> = rows.iter().map(|&row| self.column(fiber, row)).collect();
-            x.row_mut(fiber).iter_mut().zip(legendre::fit(&u, &columns, &weights, TRACE_TERMS)?).for_each(|(a, b)| *a = b);
+            x.row_mut(fiber)
+                .iter_mut()
+                .zip(legendre::fit(&u, &columns, &weights, TRACE_TERMS)?)
+                .for_each(|(a, b)| *a = b);
             y.row_mut(fiber).iter_mut().zip(legendre::fit(&u, &rows, &weights, TRACE_TERMS)?).for_each(|(a, b)| *a = b);
         }
         Ok((x, y))
@@ -164,8 +172,11 @@ fn spots(arm: &Arm, positions: &[f64], camera: Camera, seed: u64) -> BTreeMap<St
     }
     for (i, j, typical) in HERMITE_TERMS {
         let value = typical * rng.random_range(0.7..1.3);
-        let [wave_slope, slit_slope] = [HERMITE_SLOPE * rng.random_range(-1.0..1.0), HERMITE_SLOPE * rng.random_range(-1.0..1.0)];
-        fill(&mut parameters, &format!("GH-{i}-{j}"), positions, |q| vec![value * (1.0 + slit_slope * q), value * wave_slope]);
+        let [wave_slope, slit_slope] =
+            [HERMITE_SLOPE * rng.random_range(-1.0..1.0), HERMITE_SLOPE * rng.random_range(-1.0..1.0)];
+        fill(&mut parameters, &format!("GH-{i}-{j}"), positions, |q| {
+            vec![value * (1.0 + slit_slope * q), value * wave_slope]
+        });
     }
     parameters
 }
@@ -177,13 +188,33 @@ pub(crate) fn empty_parameters(nfiber: usize) -> BTreeMap<String, Array2<f64>> {
         a.column_mut(0).fill(value);
         a
     };
-    let named = [("GHSIGX", 1.0), ("GHSIGY", 1.0), ("TAILAMP", 0.0), ("TAILCORE", 1.0), ("TAILXSCA", 1.0), ("TAILYSCA", 1.0), ("TAILINDE", 2.0), ("CONT", 0.0)];
-    let hermite = (0..=DEGREE).flat_map(|j| (0..=DEGREE).map(move |i| (format!("GH-{i}-{j}"), if i + j == 0 { 1.0 } else { 0.0 })));
-    named.map(|(name, value)| (name.to_string(), value)).into_iter().chain(hermite).map(|(name, value)| (name, constant(value))).collect()
+    let named = [
+        ("GHSIGX", 1.0),
+        ("GHSIGY", 1.0),
+        ("TAILAMP", 0.0),
+        ("TAILCORE", 1.0),
+        ("TAILXSCA", 1.0),
+        ("TAILYSCA", 1.0),
+        ("TAILINDE", 2.0),
+        ("CONT", 0.0),
+    ];
+    let hermite = (0..=DEGREE)
+        .flat_map(|j| (0..=DEGREE).map(move |i| (format!("GH-{i}-{j}"), if i + j == 0 { 1.0 } else { 0.0 })));
+    named
+        .map(|(name, value)| (name.to_string(), value))
+        .into_iter()
+        .chain(hermite)
+        .map(|(name, value)| (name, constant(value)))
+        .collect()
 }
 
 /// Sets the Legendre coefficients of a parameter, a function of the position along the slit.
-fn fill(parameters: &mut BTreeMap<String, Array2<f64>>, name: &str, positions: &[f64], coefficients: impl Fn(f64) -> Vec<f64>) {
+fn fill(
+    parameters: &mut BTreeMap<String, Array2<f64>>,
+    name: &str,
+    positions: &[f64],
+    coefficients: impl Fn(f64) -> Vec<f64>,
+) {
     if let Some(array) = parameters.get_mut(name) {
         for (mut row, &q) in array.rows_mut().into_iter().zip(positions) {
             row.iter_mut().zip(coefficients(q)).for_each(|(a, c)| *a = c);
@@ -220,7 +251,12 @@ mod tests {
             // every fibre covers the extraction grid
             let (first, last, _) = band.extraction_grid();
             for f in 0..500 {
-                assert!(psf.y(f, first) > 0.0 && psf.y(f, last) < ny, "{band} fibre {f}: {} {}", psf.y(f, first), psf.y(f, last));
+                assert!(
+                    psf.y(f, first) > 0.0 && psf.y(f, last) < ny,
+                    "{band} fibre {f}: {} {}",
+                    psf.y(f, first),
+                    psf.y(f, last)
+                );
             }
         }
     }

@@ -25,7 +25,8 @@ struct Strip {
 pub fn project(psf: &Psf, grid: &WaveGrid, density: ArrayView2<f64>, lines: &[Line]) -> Array2<f64> {
     let (ny, nx) = psf.file().npix;
     // fibres are independent; a strip each, added in the fibres' order, so that threads change nothing
-    let strips: Vec<Strip> = (0..psf.nfiber()).into_par_iter().map(|f| strip(psf, f, grid, density.row(f), lines, (ny, nx))).collect();
+    let strips: Vec<Strip> =
+        (0..psf.nfiber()).into_par_iter().map(|f| strip(psf, f, grid, density.row(f), lines, (ny, nx))).collect();
     let mut image = Array2::zeros((ny, nx));
     for strip in strips {
         let mut part = image.slice_mut(s![.., strip.x0..strip.x0 + strip.light.ncols()]);
@@ -34,7 +35,14 @@ pub fn project(psf: &Psf, grid: &WaveGrid, density: ArrayView2<f64>, lines: &[Li
     image
 }
 
-fn strip(psf: &Psf, fiber: usize, grid: &WaveGrid, density: ArrayView1<f64>, lines: &[Line], (ny, nx): (usize, usize)) -> Strip {
+fn strip(
+    psf: &Psf,
+    fiber: usize,
+    grid: &WaveGrid,
+    density: ArrayView1<f64>,
+    lines: &[Line],
+    (ny, nx): (usize, usize),
+) -> Strip {
     let (x0, x1) = columns(psf, fiber, grid, nx);
     let mut light = Array2::zeros((ny, x1 - x0));
     for (i, &value) in density.iter().enumerate().filter(|(_, v)| **v != 0.0) {

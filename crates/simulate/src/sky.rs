@@ -52,7 +52,8 @@ impl Sky {
             // a measured spectrum tells them not apart: it counts as lines where it exceeds twice the continuum
             Self::Measured(curve) => {
                 let (whole, base) = (deposited(grid, curve), continuum());
-                let lines: Vec<f64> = whole.iter().zip(&base).map(|(w, b)| if *w > 2.0 * b { w - b } else { 0.0 }).collect();
+                let lines: Vec<f64> =
+                    whole.iter().zip(&base).map(|(w, b)| if *w > 2.0 * b { w - b } else { 0.0 }).collect();
                 (whole.iter().zip(&lines).map(|(w, l)| w - l).collect(), lines)
             }
         }

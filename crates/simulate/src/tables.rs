@@ -32,7 +32,12 @@ impl Curve {
     pub fn read(path: &Path, column: &str) -> Result<Self> {
         let curve = if is_fits(path) { Self::read_fits(path, column)? } else { Self::read_text(path)? };
         if curve.wave.len() < 2 || curve.wave.windows(2).any(|w| w[0] >= w[1]) {
-            return Err(invalid(path, "wavelength", "at least two that ascend", &format!("{} values", curve.wave.len())));
+            return Err(invalid(
+                path,
+                "wavelength",
+                "at least two that ascend",
+                &format!("{} values", curve.wave.len()),
+            ));
         }
         if curve.value.iter().any(|v| !v.is_finite()) {
             return Err(invalid(path, column, "finite values", "NaN or infinity"));
@@ -53,7 +58,11 @@ impl Curve {
             std::io::ErrorKind::NotFound => Error::Missing { path: path.to_path_buf() },
             _ => Error::Io { path: path.to_path_buf(), action: "read", source },
         })?;
-        let rows = text.lines().enumerate().map(|(i, row)| (i + 1, row.split('#').next().unwrap_or("").trim())).filter(|(_, row)| !row.is_empty());
+        let rows = text
+            .lines()
+            .enumerate()
+            .map(|(i, row)| (i + 1, row.split('#').next().unwrap_or("").trim()))
+            .filter(|(_, row)| !row.is_empty());
         let mut curve = Self { wave: Vec::new(), value: Vec::new() };
         for (number, row) in rows {
             let numbers: Vec<f64> = row.split_whitespace().filter_map(|w| w.parse().ok()).collect();
@@ -73,5 +82,11 @@ pub fn is_fits(path: &Path) -> bool {
 }
 
 fn invalid(path: &Path, item: &str, expected: &str, found: &str) -> Error {
-    Error::Invalid { path: path.to_path_buf(), hdu: "table".into(), item: item.into(), expected: expected.into(), found: found.into() }
+    Error::Invalid {
+        path: path.to_path_buf(),
+        hdu: "table".into(),
+        item: item.into(),
+        expected: expected.into(),
+        found: found.into(),
+    }
 }

@@ -1,6 +1,10 @@
 //! What the fibres look at: sky, standard stars, galaxies, quasars and stars with the magnitudes of a survey.
 
-use crate::{instrument::Instrument, random, spectra::Spectra};
+use crate::{
+    instrument::Instrument,
+    random,
+    spectra::{self, Spectra},
+};
 use datamodel::mask::target;
 use numerics::resample;
 use rand::Rng;
@@ -40,7 +44,8 @@ pub enum Class {
 }
 
 /// Shares of the classes among the science targets.
-const MIX: [(Class, f64); 5] = [(Class::Bgs, 0.32), (Class::Lrg, 0.24), (Class::Elg, 0.10), (Class::Qso, 0.18), (Class::Star, 0.16)];
+const MIX: [(Class, f64); 5] =
+    [(Class::Bgs, 0.32), (Class::Lrg, 0.24), (Class::Elg, 0.10), (Class::Qso, 0.18), (Class::Star, 0.16)];
 
 /// One fibre's target.
 #[derive(Debug, Clone)]
@@ -83,7 +88,14 @@ pub struct Tile {
 
 impl Tile {
     /// Draws a tile for the fibres of `spectrographs`; `dead` fibres get no sky or standard star.
-    pub fn draw(instrument: &Instrument, spectrographs: &[u8], dead: &[bool], spectra: &Spectra, id: i64, seed: u64) -> Self {
+    pub fn draw(
+        instrument: &Instrument,
+        spectrographs: &[u8],
+        dead: &[bool],
+        spectra: &Spectra,
+        id: i64,
+        seed: u64,
+    ) -> Self {
         let mut rng = random::stream(seed, "tile", &[id as u64]);
         let centre = (rng.random_range(100.0..300.0f64), rng.random_range(0.0..35.0f64));
         let nfiber = instrument.nfiber();
@@ -112,7 +124,8 @@ fn assign(instrument: &Instrument, dead: &[bool], rng: &mut ChaCha8Rng) -> Vec<C
     let count = |share: f64| (share * n as f64).round() as usize;
     let (nsky, nstandard) = (count(instrument.sky_share), count(instrument.standard_share));
     let mut free: Vec<usize> = (0..n).filter(|&i| !dead[i]).collect();
-    let mut classes: Vec<Class> = dead.iter().map(|&dead| if dead { Class::Unassigned } else { science_class(rng) }).collect();
+    let mut classes: Vec<Class> =
+        dead.iter().map(|&dead| if dead { Class::Unassigned } else { science_class(rng) }).collect();
     for i in 0..(nsky + nstandard).min(free.len()) {
         let pick = free.swap_remove(rng.random_range(0..free.len()));
         classes[pick] = if i < nsky { Class::Sky } else { Class::Standard };
@@ -133,7 +146,10 @@ fn science_class(rng: &mut ChaCha8Rng) -> Class {
 
 /// A place in the sector of the focal plane that the spectrograph's fibres reach, mm.
 fn position(instrument: &Instrument, spectrograph: u8, rng: &mut ChaCha8Rng) -> (f64, f64) {
-    let radius = instrument.telescope.field_radius_deg * 3.6 * instrument.telescope.plate_scale_um_arcsec * rng.random_range(0.0..1.0f64).sqrt();
+    let radius = instrument.telescope.field_radius_deg
+        * 3.6
+        * instrument.telescope.plate_scale_um_arcsec
+        * rng.random_range(0.0..1.0f64).sqrt();
     let sector = std::f64::consts::TAU / f64::from(instrument.spectrographs);
     let angle = sector * (f64::from(spectrograph) + rng.random_range(0.0..1.0));
     (radius * angle.cos(), radius * angle.sin())
@@ -141,16 +157,19 @@ fn position(instrument: &Instrument, spectrograph: u8, rng: &mut ChaCha8Rng) -> 
 
 fn draw_target(class: Class, spectra: &Spectra, rng: &mut ChaCha8Rng) -> Target {
     let ebv = rng.random_range(0.02..0.05);
-    let (z, mag) = redshift_and_magnitude(class, rng);
-    let blank = Target { class, ebv, spectype: if class == Class::Sky { "SKY" } else { "NONE" }.into(), ..Target::none() };
-    let Some(model) = spectra.draw(class, z, rng) else { return blank };
+    let spectype = if class == Class::Sky { "SKY" } else { "NONE" };
+    let Some(model) = spectra.draw(class, rng) else {
+        return Target { class, ebv, spectype: spectype.into(), ..Target::none() };
+    };
+    let (z, mag) = redshift_and_magnitude(class, model.redshifts(), rng);
     let wave: Vec<f64> = model.wave.iter().map(|w| w * (1.0 + z)).collect();
-    let mut flux: Vec<f64> = wave.iter().zip(&model.flux).map(|(&w, f)| f.max(0.0) * dust::transmission(ebv, w) * spectra.igm(class, z, w)).collect();
+    let dimmed = |(&w, f): (&f64, &f64)| f.max(0.0) * dust::transmission(ebv, w) * spectra::intergalactic(z, w);
+    let mut flux: Vec<f64> = wave.iter().zip(&model.flux).map(dimmed).collect();
     let magnitude = |filter: &Filter, flux: &[f64]| photometric(filter, &wave, flux).unwrap_or(f64::INFINITY);
     let scale = 10f64.powf(-0.4 * (mag - magnitude(&DECAM_R, &flux)));
     flux.iter_mut().for_each(|f| *f *= scale);
     let mags = [DECAM_G, DECAM_R, DECAM_Z].map(|filter| magnitude(&filter, &flux));
-    Target { spectype: model.spectype, subtype: model.subtype, z, mags, wave, flux, ..blank }
+    Target { class, ebv, spectype: model.spectype, subtype: model.subtype, z, mags, wave, flux, ..Target::none() }
 }
 
 /// AB magnitude of a spectrum that is continued with its end values where the filter reaches further.
@@ -163,37 +182,33 @@ fn photometric(filter: &Filter, wave: &[f64], flux: &[f64]) -> Option<f64> {
     filter.ab_magnitude(&w, &f).filter(|m| m.is_finite())
 }
 
-/// Redshift and r magnitude as the survey's samples have them.
-fn redshift_and_magnitude(class: Class, rng: &mut ChaCha8Rng) -> (f64, f64) {
+/// Redshift and r magnitude as the survey's samples have them; the model covers the arms between the redshifts
+/// `covered`.
+fn redshift_and_magnitude(class: Class, covered: (f64, f64), rng: &mut ChaCha8Rng) -> (f64, f64) {
     let normal = |rng: &mut ChaCha8Rng| rng.sample::<f64, _>(StandardNormal);
     // counts grow towards the faint end: the square root of a uniform number
-    let mut faint = |bright: f64, limit: f64| bright + (limit - bright) * rng.random_range(0.0..1.0f64).sqrt();
+    let faint = |rng: &mut ChaCha8Rng, bright: f64, limit: f64| {
+        bright + (limit - bright) * rng.random_range(0.0..1.0f64).sqrt()
+    };
+    let redshift = |rng: &mut ChaCha8Rng, low: f64, high: f64| {
+        let (low, high) = (low.max(covered.0), high.min(covered.1).max(low.max(covered.0)));
+        low + (high - low) * rng.random_range(0.0..1.0)
+    };
     match class {
         Class::Sky | Class::Unassigned => (0.0, f64::INFINITY),
-        Class::Standard => {
-            let mag = faint(16.0, 18.8);
-            (STELLAR_KMS * normal(rng) / LIGHT_KMS, mag)
-        }
-        Class::Star => {
-            let mag = faint(16.0, 19.0);
-            (STELLAR_KMS * normal(rng) / LIGHT_KMS, mag)
-        }
+        Class::Standard => (STELLAR_KMS * normal(rng) / LIGHT_KMS, faint(rng, 16.0, 18.8)),
+        Class::Star => (STELLAR_KMS * normal(rng) / LIGHT_KMS, faint(rng, 16.0, 19.0)),
         Class::Bgs => {
-            let mag = faint(16.5, 20.0);
-            ((0.04 + 0.05 * (mag - 16.5) + 0.06 * normal(rng).abs()).min(0.55), mag)
+            let mag = faint(rng, 16.5, 20.0);
+            let typical = 0.04 + 0.05 * (mag - 16.5);
+            (redshift(rng, typical, typical + 0.15), mag)
         }
         Class::Lrg => {
-            let z = rng.random_range(0.3..1.0);
+            let z = redshift(rng, 0.3, 1.0);
             (z, (18.6 + 3.6 * z + 0.3 * normal(rng)).clamp(19.5, 22.3))
         }
-        Class::Elg => {
-            let mag = faint(22.0, 23.5);
-            (rng.random_range(0.6..1.5), mag)
-        }
-        Class::Qso => {
-            let mag = faint(18.5, 22.5);
-            (rng.random_range(0.5..3.5), mag)
-        }
+        Class::Elg => (redshift(rng, 0.6, 1.5), faint(rng, 22.0, 23.5)),
+        Class::Qso => (redshift(rng, 0.5, 3.5), faint(rng, 18.5, 22.5)),
     }
 }
 

@@ -1,6 +1,10 @@
 //! The truth of a night, beside the raw data: what was simulated, for tests and scores.
 
-use crate::{camera::{CameraModel, Light}, fibermap::Fiber};
+use crate::{
+    camera::{CameraModel, Light},
+    detector::Detector,
+    fibermap::Fiber,
+};
 use datamodel::{ColumnData, Header, Result, Table, fits::FitsWriter};
 use ndarray::{Array1, Array2, ArrayView1};
 use std::path::Path;
@@ -18,7 +22,8 @@ pub fn write_targets(path: &Path, fibers: &[Fiber], header: &Header) -> Result<(
 
 fn targets(fibers: &[Fiber]) -> Table {
     let mut table = Table::new();
-    let strings = |width, value: &dyn Fn(&Fiber) -> String| ColumnData::Str { width, values: fibers.iter().map(value).collect() };
+    let strings =
+        |width, value: &dyn Fn(&Fiber) -> String| ColumnData::Str { width, values: fibers.iter().map(value).collect() };
     table.set("TARGETID", "", ColumnData::I64(fibers.iter().map(|f| f.target.targetid).collect()));
     table.set("FIBER", "", ColumnData::I32(fibers.iter().map(|f| f.fiber).collect()));
     table.set("TRUETYPE", "", strings(8, &|f| f.target.spectype.clone()));
@@ -44,7 +49,8 @@ pub fn write_spectra(path: &Path, model: &CameraModel, light: &Light, header: &H
     file.image("THROUGHPUT", model.fibers.mapv(|v| v as f32).view(), &none)?;
     if !light.lines.is_empty() {
         let waves: Vec<f64> = light.lines.iter().map(|l| l.wave).collect();
-        let electrons = Array2::from_shape_fn((model.fibers.nrows(), waves.len()), |(f, l)| light.lines[l].electrons[f] as f32);
+        let electrons =
+            Array2::from_shape_fn((model.fibers.nrows(), waves.len()), |(f, l)| light.lines[l].electrons[f] as f32);
         file.image("LINE_WAVELENGTH", Array1::from(waves).view(), &unit("Angstrom"))?;
         file.image("LINE_ELECTRONS", electrons.view(), &unit("electron"))?;
     }
@@ -62,6 +68,20 @@ pub fn write_image(path: &Path, light: &Array2<f64>, header: &Header) -> Result<
     let mut header = header.clone();
     header.set("BUNIT", "electron", "expected electrons");
     file.image("IMAGE", light.mapv(|v| v as f32).view(), &header)?;
+    file.finish()
+}
+
+/// Writes `mask-CAMERA.fits`: the known defects of a CCD, as bits of a pix file's mask.
+pub fn write_mask(path: &Path, detector: &Detector) -> Result<()> {
+    let mut file = FitsWriter::create(path)?;
+    file.image("MASK", detector.mask.mapv(|m| m as i32).view(), &Header::new())?;
+    file.finish()
+}
+
+/// Writes `dark-CAMERA.fits`: the dark current of each pixel.
+pub fn write_dark(path: &Path, detector: &Detector) -> Result<()> {
+    let mut file = FitsWriter::create(path)?;
+    file.image("DARK", detector.dark.view(), &unit("electron/s"))?;
     file.finish()
 }
 
