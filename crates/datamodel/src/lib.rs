@@ -1,7 +1,7 @@
 //! What each file of the survey holds, and how it is read, validated and written.
 //!
-//! A module per product. Every product has `read(path)`, which checks CHECKSUM/DATASUM, shapes, units,
-//! NaNs and identity, and `write(path)`, which is atomic: a complete file under its final name or the old
+//! A module per product. Every product has `read(path)`, which checks CHECKSUM/DATASUM, the product, shapes,
+//! wavelengths and NaNs, and `write(path)`, which is atomic: a complete file under its final name or the old
 //! one. Only [`fits`] touches cfitsio.
 
 mod checks;

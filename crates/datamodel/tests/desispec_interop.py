@@ -113,6 +113,10 @@ def main():
     tables = [Table(fits.getdata(path("stdstars.fits"), name)) for name in ["FIBERMAP", "INPUT_FRAMES"]]
     io.write_stdstar_models(out("stdstars.fits"), flux, wave, fibers, data, *tables)
 
+    fibermap = io.read_fibermap(path("fibermap.fits"))
+    assert list(fibermap["FIBER"]) == list(range(10)) and fibermap.meta["TILEID"] == 80693
+    assert fibermap["OBJTYPE"][1] in ("SKY", b"SKY")
+
     spectra = io.read_spectra(path("spectra.fits"))
     assert spectra.bands == ["b", "r", "z"]
     for band in spectra.bands:
