@@ -20,7 +20,7 @@ use datamodel::{GaussHermitePsf, Image};
 use fit::Guess;
 use model::Grid;
 use ndarray::Array2;
-use numerics::{NumericsError, legendre, robust};
+use numerics::{NumericsError, legendre};
 use psf::{lamps::LampLine, series};
 use rayon::prelude::*;
 
@@ -100,14 +100,10 @@ fn fit_bundle(
     params: &Params,
 ) -> Result<BundleFit, FitError> {
     let rows = |a: &Array2<f64>| -> Vec<f64> { fibers.iter().flat_map(|f| a.row(*f).to_vec()).collect() };
-    let width = |name: &str| -> f64 {
-        let of = |f: &usize| psf.parameters.get(name).map_or(1.1, |a| a[(*f, 0)]);
-        robust::median(&fibers.iter().map(of).collect::<Vec<_>>()).unwrap_or(1.1).clamp(0.6, 2.0)
-    };
     let guess = Guess {
         x: rows(&psf.x.coeff),
         y: rows(&psf.y.coeff),
-        sigma: (width("GHSIGX"), width("GHSIGY")),
+        shape: table::bundle_shape(psf, fibers, &grid)?,
         usable: fibers.iter().map(|f| !params.broken.contains(f)).collect(),
     };
     let row = |fiber: usize, wave: f64| {

@@ -81,11 +81,10 @@ impl Model {
         for parameter in [SIGMA_X, SIGMA_Y, HERMITE] {
             shape[parameter * grid.basis_terms()] = 1.0;
         }
-        let place = |f: usize| if nfiber > 1 { legendre::reduced(f as f64, 0.0, nfiber as f64 - 1.0) } else { 0.0 };
         Self {
             trace_basis: terms(grid.trace_range, grid.trace_terms),
             wave_basis: terms(grid.shape_range, grid.wave_terms),
-            slit_basis: (0..nfiber).map(|f| legendre::polynomials(place(f), grid.slit_terms)).collect(),
+            slit_basis: (0..nfiber).map(|f| legendre::polynomials(place(f, nfiber), grid.slit_terms)).collect(),
             x: vec![0.0; nfiber * grid.trace_terms],
             y: vec![0.0; nfiber * grid.trace_terms],
             flux: vec![0.0; nfiber * waves.len()],
@@ -145,6 +144,11 @@ impl Model {
         let coeff = &self.shape[parameter * all..(parameter + 1) * all];
         (0..n).map(|k| self.slit_basis[fiber].iter().enumerate().map(|(m, s)| s * coeff[m * n + k]).sum()).collect()
     }
+}
+
+/// Place of fibre `fiber` of `nfiber` across the bundle, -1 to 1.
+pub fn place(fiber: usize, nfiber: usize) -> f64 {
+    if nfiber > 1 { legendre::reduced(fiber as f64, 0.0, nfiber as f64 - 1.0) } else { 0.0 }
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {

@@ -1,9 +1,10 @@
 //! Bundles' fits put together as a PSF file.
 
-use crate::model::{Grid, SIGMA_X, SIGMA_Y};
+use crate::model::Grid;
 use crate::{BundleFit, FitError};
 use datamodel::{GaussHermitePsf, psf::LegendreRows};
 use ndarray::Array2;
+use numerics::{NumericsError, legendre};
 use std::collections::BTreeMap;
 
 /// Half size of the spots that extractions evaluate, pixels.
@@ -31,12 +32,12 @@ pub fn output(first: &GaussHermitePsf, x: LegendreRows, y: LegendreRows, grid: &
         row
     };
     let mut parameters: BTreeMap<String, Array2<f64>> = BTreeMap::new();
-    for (name, neutral) in FIXED.into_iter().chain([("GHSIGX", 1.0), ("GHSIGY", 1.0)]) {
+    for (name, neutral) in FIXED {
         parameters.insert(name.to_string(), padded(name, neutral));
     }
-    for (i, j) in (0..=degree).flat_map(|j| (0..=degree).map(move |i| (i, j))) {
-        let name = format!("GH-{i}-{j}");
-        let row = padded(&name, if (i, j) == (0, 0) { 1.0 } else { 0.0 });
+    for name in names(degree) {
+        let neutral = if name.starts_with("GHSIG") || name == "GH-0-0" { 1.0 } else { 0.0 };
+        let row = padded(&name, neutral);
         parameters.insert(name, row);
     }
     GaussHermitePsf {
@@ -48,6 +49,35 @@ pub fn output(first: &GaussHermitePsf, x: LegendreRows, y: LegendreRows, grid: &
         half_size: HALF_SIZE,
         ..first.clone()
     }
+}
+
+/// Names of the shape parameters in the order of [`crate::model`].
+fn names(degree: usize) -> impl Iterator<Item = String> {
+    let orders = (0..=degree).flat_map(move |j| (0..=degree).map(move |i| format!("GH-{i}-{j}")));
+    ["GHSIGX", "GHSIGY"].into_iter().map(String::from).chain(orders)
+}
+
+/// Shape of a bundle's spots in `psf` (made by [`output`]) as polynomials over the bundle.
+///
+/// # Errors
+/// [`NumericsError`] if the bundle has fewer fibres than terms across it.
+pub fn bundle_shape(psf: &GaussHermitePsf, fibers: &[usize], grid: &Grid) -> Result<Vec<f64>, NumericsError> {
+    let n = fibers.len();
+    let place: Vec<f64> = (0..n).map(|f| crate::model::place(f, n)).collect();
+    let mut shape = vec![0.0; grid.shapes() * grid.basis_terms()];
+    for (name, coeff) in names(grid.gh_degree).zip(shape.chunks_exact_mut(grid.basis_terms())) {
+        let Some(table) = psf.parameters.get(&name) else { continue };
+        for k in 0..grid.wave_terms {
+            let values: Vec<f64> = fibers.iter().map(|f| table[(*f, k)]).collect();
+            let series = legendre::fit(&place, &values, &vec![1.0; n], grid.slit_terms)?;
+            series.iter().enumerate().for_each(|(m, c)| coeff[m * grid.wave_terms + k] = *c);
+        }
+    }
+    // GH-0-0 is the unit of the fluxes
+    let unit = crate::model::HERMITE * grid.basis_terms();
+    shape[unit..unit + grid.basis_terms()].fill(0.0);
+    shape[unit] = 1.0;
+    Ok(shape)
 }
 
 /// Writes a bundle's outcome into the PSF: its rows and STATUS, BnnRCHI2, BnnNDATA, BnnNPAR.
@@ -69,20 +99,13 @@ fn store_fiber(psf: &mut GaussHermitePsf, row: usize, fiber: usize, fit: &Bundle
         psf.x.coeff[(row, k)] = model.x[fiber * terms + k];
         psf.y.coeff[(row, k)] = model.y[fiber * terms + k];
     }
-    let mut set = |name: &str, series: Vec<f64>| {
-        if let Some(table) = psf.parameters.get_mut(name) {
-            let mut target = table.row_mut(row);
-            target.fill(0.0);
-            target.iter_mut().zip(series).for_each(|(t, s)| *t = s);
-        }
-    };
-    set("GHSIGX", model.fiber_series(SIGMA_X, fiber));
-    set("GHSIGY", model.fiber_series(SIGMA_Y, fiber));
-    let degree = psf.ghdeg.0;
-    for (i, j) in (0..=degree).flat_map(|j| (0..=degree).map(move |i| (i, j))) {
-        let fitted = i <= model.grid.gh_degree && j <= model.grid.gh_degree;
-        let series = if fitted { model.fiber_series(model.grid.hermite(i, j), fiber) } else { vec![0.0] };
-        if let Some(table) = psf.parameters.get_mut(&format!("GH-{i}-{j}")) {
+    // rows that the fit does not have are zero
+    let zero = vec![0.0];
+    let fitted: Vec<String> = names(model.grid.gh_degree).collect();
+    for name in names(psf.ghdeg.0) {
+        let parameter = fitted.iter().position(|n| *n == name);
+        let series = parameter.map_or_else(|| zero.clone(), |p| model.fiber_series(p, fiber));
+        if let Some(table) = psf.parameters.get_mut(&name) {
             let mut target = table.row_mut(row);
             target.fill(0.0);
             target.iter_mut().zip(series).for_each(|(t, s)| *t = s);
