@@ -1,222 +1,236 @@
-//! From the raw frame of a CCD to an image in electrons with its variance and mask.
+//! Raw CCD frames to images in electrons with inverse variance and mask.
 //!
-//! The order of operations is DESI's of today (algorithms: preproc, "now"): bias, overscan, saturation, gain, dark,
-//! pixel flat, variance, cosmic rays. The Poisson variance of a pixel is predicted from its neighbours
-//! ([`numerics::shot_noise`]), so that it does not follow the pixel's own noise.
+//! [`preprocess`] does it in this order: bias image, overscan, saturation, gain, dark current, pixel flat,
+//! cosmic rays, variance (docs/algorithms/preproc.md).
 
-mod amplifier;
-mod cosmic;
-mod overscan;
-mod section;
+pub mod amplifier;
+pub mod cosmics;
+pub mod section;
 
-pub use cosmic::CosmicParams;
-pub use section::Section;
-
-use amplifier::{Amplifier, amplifiers};
-use datamodel::{Camera, Header, Image, mask::ccd, raw::RawImage};
+use amplifier::{Amplifier, Overscan, amplifiers};
+use datamodel::{Band, Header, Image, mask::ccd, raw::RawImage};
 use ndarray::{Array2, Zip};
-use numerics::shot_noise::expected_electrons;
-use overscan::Overscan;
+use numerics::shot_noise;
 
-/// Below this response a pixel flat is not divided by.
+/// A pixel flat at or below this is no division, one below [`FLAT_LOW`] is flagged.
 const FLAT_ZERO: f32 = 0.001;
-/// Below this response a pixel is marked PIXFLATLOW.
+/// See [`FLAT_ZERO`].
 const FLAT_LOW: f32 = 0.1;
-/// Read noise in electrons above which a pixel is marked BADREADNOISE.
-const HIGH_NOISE: f32 = 15.0;
-/// Overscan step in ADU above which an amplifier is marked BADREADNOISE.
-const HIGH_STEP: f64 = 5.0;
+/// Read noise in electrons above which a pixel is flagged.
+const BAD_NOISE: f32 = 15.0;
 
-/// A raw frame that cannot be preprocessed.
+/// Calibration images; those absent are not applied.
+#[derive(Debug, Clone, Default)]
+pub struct Calibration {
+    /// ADU, of the raw frame's shape.
+    pub bias: Option<Array2<f32>>,
+    /// Electrons per second, of the trimmed shape.
+    pub dark: Option<Array2<f32>>,
+    /// Relative response of the pixels, of the trimmed shape.
+    pub pixflat: Option<Array2<f32>>,
+    /// Known defects as [`ccd`] bits, of the trimmed shape.
+    pub mask: Option<Array2<u32>>,
+}
+
+/// A raw frame that cannot be used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum PreprocError {
-    /// A keyword of the camera's header is absent or unusable.
-    #[error("keyword {keyword}: expected {expected}, found {found}")]
-    Keyword {
+    /// No amplifier is described.
+    #[error("no keyword CCDSECA to CCDSECD (or CCDSEC1 to CCDSEC4): the amplifiers are unknown")]
+    NoAmplifier,
+    /// A section keyword is absent or malformed.
+    #[error("keyword {keyword}: expected a section [x1:x2,y1:y2], found {found}")]
+    Section {
         /// The keyword.
         keyword: String,
-        /// What it should be.
-        expected: String,
-        /// What it is.
+        /// Its value.
         found: String,
     },
-    /// A section lies outside the raw image.
-    #[error("keyword {keyword}: {section} lies outside the raw image of {} x {} pixels", raw.1, raw.0)]
+    /// A section reaches beyond the frame.
+    #[error("keyword {keyword} reaches beyond the frame of {} rows and {} columns", shape.0, shape.1)]
     Outside {
         /// The keyword.
         keyword: String,
-        /// Its section.
-        section: String,
-        /// Rows and columns of the raw image.
-        raw: (usize, usize),
+        /// Rows and columns of the frame.
+        shape: (usize, usize),
     },
-    /// A calibration image of another size.
-    #[error("the {what} has {} x {} pixels, expected {} x {}", found.1, found.0, expected.1, expected.0)]
+    /// DATASEC and CCDSEC of an amplifier differ in size.
+    #[error("amplifier {suffix}: DATASEC{suffix} has {data:?} rows and columns, CCDSEC{suffix} {ccd:?}")]
+    Sizes {
+        /// The amplifier.
+        suffix: char,
+        /// Of the raw section.
+        data: (usize, usize),
+        /// Of its place on the CCD.
+        ccd: (usize, usize),
+    },
+    /// A calibration image of another shape.
+    #[error("the {what} image has {found:?} rows and columns, the frame {expected:?}")]
     Shape {
-        /// bias, dark, pixel flat or mask.
+        /// bias, dark, pixflat or mask.
         what: &'static str,
-        /// Rows and columns it should have.
+        /// Rows and columns needed.
         expected: (usize, usize),
-        /// Rows and columns it has.
+        /// Rows and columns of the image.
         found: (usize, usize),
     },
 }
 
-/// Calibration images, all optional.
-#[derive(Debug, Clone, Default)]
-pub struct Calibration {
-    /// ADU, of the raw image's size.
-    pub bias: Option<Array2<f32>>,
-    /// Electrons per second, of the trimmed size.
-    pub dark: Option<Array2<f32>>,
-    /// Relative response, of the trimmed size.
-    pub pixflat: Option<Array2<f32>>,
-    /// [`ccd`] bits, of the trimmed size.
-    pub mask: Option<Array2<u32>>,
+/// An image on its way: the trimmed CCD in electrons.
+struct Frame {
+    pix: Array2<f32>,
+    mask: Array2<u32>,
+    readnoise: Array2<f32>,
 }
 
-/// Preprocesses one camera. `cosmics` is `None` to leave cosmic rays alone.
+/// Makes an image of a raw frame. `cosmics` are the thresholds of the cosmic-ray rejection, which is left out
+/// without them.
 ///
 /// # Errors
-/// [`PreprocError`] for unusable keywords and calibration images of another size.
-pub fn run(
+/// [`PreprocError`] if the header does not describe the amplifiers or a calibration image has another shape.
+pub fn preprocess(
     raw: &RawImage,
-    camera: Camera,
+    band: Band,
     calibration: &Calibration,
-    cosmics: Option<&CosmicParams>,
+    cosmics: Option<cosmics::Params>,
 ) -> Result<Image, PreprocError> {
     let amplifiers = amplifiers(&raw.header, raw.adu.dim())?;
-    let mut adu = raw.adu.mapv(f64::from);
-    if let Some(bias) = same_shape("bias", &calibration.bias, adu.dim())? {
-        adu.zip_mut_with(bias, |a, b| *a -= f64::from(*b));
-    }
-    let ny = amplifiers.iter().map(|a| a.ccd.y.end).max().unwrap_or(0);
-    let nx = amplifiers.iter().map(|a| a.ccd.x.end).max().unwrap_or(0);
-    let mask = same_shape("mask", &calibration.mask, (ny, nx))?.cloned().unwrap_or_else(|| Array2::zeros((ny, nx)));
-    let mut trimmed =
-        Trimmed { header: raw.header.clone(), pix: Array2::zeros((ny, nx)), readnoise: Array2::zeros((ny, nx)), mask };
-    // what no amplifier covers stays masked
-    let mut covered = Array2::from_elem((ny, nx), false);
+    let shape = (extent(&amplifiers, |a| a.ccd.y1), extent(&amplifiers, |a| a.ccd.x1));
+    check_shapes(calibration, raw.adu.dim(), shape)?;
+
+    let mut header = raw.header.clone();
+    // pixels that no amplifier reads stay masked
+    let mut frame = Frame {
+        pix: Array2::zeros(shape),
+        mask: Array2::from_elem(shape, ccd::BADAMP),
+        readnoise: Array2::zeros(shape),
+    };
     for amplifier in &amplifiers {
-        trimmed.read_out(amplifier, raw, &adu);
-        covered.slice_mut(amplifier.ccd.slice()).fill(true);
+        read_amplifier(&mut frame, raw, amplifier, calibration.bias.as_ref(), &mut header);
     }
-    Zip::from(&mut trimmed.mask).and(&covered).for_each(|m, c| *m |= if *c { 0 } else { ccd::BAD });
-
-    let dark = same_shape("dark", &calibration.dark, (ny, nx))?;
-    let flat = same_shape("pixel flat", &calibration.pixflat, (ny, nx))?;
-    let light = trimmed.pix.clone();
-    if let Some(dark) = dark {
-        let seconds = raw.header.float("DARKTIME").or(raw.header.float("EXPTIME")).unwrap_or(0.0) as f32;
-        trimmed.pix.zip_mut_with(dark, |p, d| *p -= d * seconds);
+    let seconds = header.float("DARKTIME").or(header.float("EXPTIME")).unwrap_or(0.0);
+    let dark = subtract_dark(&mut frame, calibration.dark.as_ref(), seconds);
+    if let Some(mask) = &calibration.mask {
+        frame.mask |= mask;
     }
-    if let Some(flat) = flat {
-        trimmed.divide_by(flat);
-    }
+    frame.mask.zip_mut_with(&frame.readnoise, |m, r| *m |= if *r > BAD_NOISE { ccd::BADREADNOISE } else { 0 });
     if let Some(params) = cosmics {
-        // for the search the pixel's own count is its variance: a hit must not hide behind its neighbours
-        let ivar = trimmed.ivar(&light, flat);
-        let hits = cosmic::find(trimmed.pix.view(), ivar.view(), camera.band, params);
-        Zip::from(&mut trimmed.mask).and(&hits).for_each(|m, h| *m |= if *h { ccd::COSMIC } else { 0 });
+        mask_cosmics(&mut frame, band, params);
     }
-    let good = trimmed.mask.mapv(|m| m & !ccd::BADREADNOISE == 0);
-    let expected = expected_electrons(light.view(), good.view(), trimmed.readnoise.view());
-    let ivar = trimmed.ivar(&expected, flat);
-    let Trimmed { header, pix, readnoise, mask } = trimmed;
-    Ok(Image { header, pix, ivar, mask, readnoise, fibermap: None })
+    let poisson = expected_counts(&frame) + &dark;
+    Ok(flat_fielded(frame, poisson, calibration.pixflat.as_ref(), header))
 }
 
-/// The trimmed image while it is made.
-struct Trimmed {
-    header: Header,
-    pix: Array2<f32>,
-    readnoise: Array2<f32>,
-    mask: Array2<u32>,
+fn extent(amplifiers: &[Amplifier], end: impl Fn(&Amplifier) -> usize) -> usize {
+    amplifiers.iter().map(end).max().unwrap_or(0)
 }
 
-impl Trimmed {
-    /// Overscan, saturation and gain of one amplifier.
-    fn read_out(&mut self, amplifier: &Amplifier, raw: &RawImage, adu: &Array2<f64>) {
-        let overscan = overscan::measure(adu.slice(amplifier.bias.slice()));
-        let noise = overscan.noise * amplifier.gain;
-        report_noise(amplifier, noise);
-        self.record(amplifier, &overscan, noise);
-        let data = adu.slice(amplifier.data.slice());
-        let counts = raw.adu.slice(amplifier.data.slice());
-        let bad = if amplifier.usable { 0 } else { ccd::BADAMP };
-        let noisy = if overscan.step > HIGH_STEP || noise as f32 > HIGH_NOISE { ccd::BADREADNOISE } else { 0 };
-        let ccd_slice = amplifier.ccd.slice();
-        self.readnoise.slice_mut(ccd_slice).fill(noise as f32);
-        Zip::indexed(self.pix.slice_mut(ccd_slice)).and(data).for_each(|(y, _), p, v| {
-            *p = ((v - overscan.levels[y]) * amplifier.gain) as f32;
-        });
-        Zip::from(self.mask.slice_mut(ccd_slice)).and(counts).for_each(|m, v| {
-            *m |= bad | noisy | if f64::from(*v) >= amplifier.saturation { ccd::SATURATED } else { 0 };
-        });
+fn check_shapes(c: &Calibration, raw: (usize, usize), trimmed: (usize, usize)) -> Result<(), PreprocError> {
+    let images = [
+        ("bias", c.bias.as_ref().map(Array2::dim), raw),
+        ("dark", c.dark.as_ref().map(Array2::dim), trimmed),
+        ("pixflat", c.pixflat.as_ref().map(Array2::dim), trimmed),
+        ("mask", c.mask.as_ref().map(Array2::dim), trimmed),
+    ];
+    for (what, found, expected) in images {
+        match found {
+            Some(found) if found != expected => return Err(PreprocError::Shape { what, expected, found }),
+            _ => {}
+        }
     }
+    Ok(())
+}
 
-    fn record(&mut self, amplifier: &Amplifier, overscan: &Overscan, noise: f64) {
-        let c = amplifier.name;
-        let h = &mut self.header;
-        h.set(&format!("GAIN{c}"), amplifier.gain, "[electron/ADU] gain");
-        h.set(&format!("OVERSCN{c}"), overscan.level, "[ADU] mean overscan level");
-        h.set(&format!("OSTEP{c}"), overscan.step, "[ADU] range of the overscan level");
-        h.set(&format!("OMETH{c}"), if overscan.per_row { "PER_ROW" } else { "AVERAGE" }, "overscan method");
-        h.set(&format!("OBSRDN{c}"), noise, "[electron] read noise of the overscan");
-        h.set(&format!("SATULEV{c}"), amplifier.saturation, "[ADU] saturation level");
-        h.set(
-            &format!("SATUELE{c}"),
-            amplifier.gain * (amplifier.saturation - overscan.level),
-            "[electron] saturation level",
-        );
+/// Bias, overscan, saturation and gain of one amplifier; its figures go into the header.
+fn read_amplifier(
+    frame: &mut Frame,
+    raw: &RawImage,
+    amplifier: &Amplifier,
+    bias: Option<&Array2<f32>>,
+    header: &mut Header,
+) {
+    let adu = |section: section::Section| {
+        let mut part = section.of(&raw.adu).mapv(f64::from);
+        if let Some(bias) = bias {
+            part.zip_mut_with(&section.of(bias), |v, b| *v -= f64::from(*b));
+        }
+        part
+    };
+    let (Some(overscan), Some(gain)) = (Overscan::measure(&adu(amplifier.overscan)), amplifier.gain) else {
+        // its pixels keep BADAMP, and value and variance 0
+        return;
+    };
+    let noise = overscan.noise * gain;
+    overscan.report(amplifier, noise);
+    let mut bits = if overscan.jumps() { ccd::BADREADNOISE } else { 0 };
+    if !(noise > 0.0 && noise.is_finite()) {
+        log::warn!("amplifier {}: the overscan shows no noise: masked as BADAMP", amplifier.suffix);
+        bits |= ccd::BADAMP;
     }
+    let light = adu(amplifier.data);
+    let counts = amplifier.data.of(&raw.adu);
+    let mut pix = amplifier.ccd.of_mut(&mut frame.pix);
+    for (row, (mut out, values)) in pix.rows_mut().into_iter().zip(light.rows()).enumerate() {
+        let level = overscan.level_of(row);
+        out.iter_mut().zip(values).for_each(|(o, v)| *o = ((v - level) * gain) as f32);
+    }
+    let saturated = |adu: &i32| if f64::from(*adu) >= amplifier.saturation { ccd::SATURATED } else { 0 };
+    amplifier.ccd.of_mut(&mut frame.mask).zip_mut_with(&counts, |m, adu| *m = bits | saturated(adu));
+    amplifier.ccd.of_mut(&mut frame.readnoise).fill(noise as f32);
+    record(header, amplifier, &overscan, gain, noise);
+}
 
-    /// Divides image and read noise by the pixel flat.
-    fn divide_by(&mut self, flat: &Array2<f32>) {
-        Zip::from(&mut self.pix).and(&mut self.readnoise).and(&mut self.mask).and(flat).for_each(|p, r, m, &f| {
-            if f > FLAT_ZERO {
-                *p /= f;
-                *r /= f;
-                *m |= if f < FLAT_LOW { ccd::PIXFLATLOW } else { 0 };
+fn record(header: &mut Header, amplifier: &Amplifier, overscan: &Overscan, gain: f64, noise: f64) {
+    let key = |name: &str| format!("{name}{}", amplifier.suffix);
+    header.set(&key("OVERSCN"), overscan.level, "[ADU] overscan level");
+    header.set(&key("OBSRDN"), noise, "[electron] measured read noise");
+    header.set(&key("GAIN"), gain, "[electron/ADU] gain applied");
+    header.set(&key("OSTEP"), overscan.step, "[ADU] range of the overscan over the rows");
+    header.set(&key("OMETH"), if overscan.rows.is_some() { "PER_ROW" } else { "AVERAGE" }, "overscan level used");
+    header.set(&key("SATULEV"), amplifier.saturation, "[ADU] saturation");
+    header.set(&key("SATUELE"), gain * (amplifier.saturation - overscan.level), "[electron] saturation");
+}
+
+/// Subtracts the dark current of `seconds`; returns what it subtracted, electrons.
+fn subtract_dark(frame: &mut Frame, rate: Option<&Array2<f32>>, seconds: f64) -> Array2<f32> {
+    let Some(rate) = rate else { return Array2::zeros(frame.pix.dim()) };
+    let dark = rate.mapv(|r| if r.is_finite() { r.max(0.0) * seconds as f32 } else { 0.0 });
+    frame.pix -= &dark;
+    dark
+}
+
+/// Marks cosmic rays. The noise of a pixel is its own here: a hit must not raise that of its neighbours.
+fn mask_cosmics(frame: &mut Frame, band: Band, params: cosmics::Params) {
+    let noise = |value: f32, readnoise: f32, mask: u32| {
+        if mask & !ccd::BADREADNOISE == 0 { (value.max(0.0) + readnoise * readnoise).sqrt() } else { f32::INFINITY }
+    };
+    let sigma = Zip::from(&frame.pix).and(&frame.readnoise).and(&frame.mask).map_collect(|&v, &r, &m| noise(v, r, m));
+    let hit = cosmics::find(&frame.pix, &sigma, cosmics::sharpness(band), params);
+    frame.mask.zip_mut_with(&hit, |m, h| *m |= if *h { ccd::COSMIC } else { 0 });
+}
+
+/// Expected electrons of each pixel, from its good neighbours.
+fn expected_counts(frame: &Frame) -> Array2<f32> {
+    let good = frame.mask.mapv(|m| m & !ccd::BADREADNOISE == 0);
+    shot_noise::expected_electrons(frame.pix.view(), good.view(), frame.readnoise.view())
+}
+
+/// Divides by the pixel flat and makes the image; `poisson` is the variance of the light in electron^2.
+fn flat_fielded(frame: Frame, poisson: Array2<f32>, flat: Option<&Array2<f32>>, header: Header) -> Image {
+    let Frame { mut pix, mut mask, mut readnoise } = frame;
+    let mut ivar =
+        Zip::from(&poisson).and(&readnoise).map_collect(|p, r| if *r > 0.0 { 1.0 / (p + r * r) } else { 0.0 });
+    if let Some(flat) = flat {
+        for (at, &f) in flat.indexed_iter() {
+            if f.is_finite() && f > FLAT_ZERO {
+                pix[at] /= f;
+                readnoise[at] /= f;
+                ivar[at] *= f * f;
+                mask[at] |= if f < FLAT_LOW { ccd::PIXFLATLOW } else { 0 };
             } else {
-                *m |= ccd::PIXFLATZERO;
+                mask[at] |= ccd::PIXFLATZERO;
             }
-        });
+        }
     }
-
-    /// Inverse variance from the electrons that made the signal (before dark and flat) and the read noise.
-    fn ivar(&self, electrons: &Array2<f32>, flat: Option<&Array2<f32>>) -> Array2<f32> {
-        let variance = Zip::from(electrons).and(&self.readnoise).map_collect(|e, r| (e.max(0.0), r * r));
-        Array2::from_shape_fn(electrons.dim(), |at| {
-            let (poisson, noise) = variance[at];
-            let f = flat.map_or(1.0, |f| if f[at] > FLAT_ZERO { f[at] } else { 1.0 });
-            let total = poisson / (f * f) + noise;
-            let unusable = ccd::BAD | ccd::BADAMP | ccd::DEAD | ccd::PIXFLATZERO | ccd::SATURATED;
-            if total > 0.0 && self.mask[at] & unusable == 0 { 1.0 / total } else { 0.0 }
-        })
-    }
+    Image { header, pix, ivar, mask, readnoise, fibermap: None }
 }
-
-fn report_noise(amplifier: &Amplifier, noise: f64) {
-    let Some(expected) = amplifier.expected_noise else { return };
-    let (c, ratio) = (amplifier.name, noise / expected);
-    if !(0.5..=2.0).contains(&ratio) {
-        log::error!("amplifier {c}: read noise {noise:.2} electrons, {expected:.2} expected");
-    } else if !(0.9..=1.2).contains(&ratio) {
-        log::warn!("amplifier {c}: read noise {noise:.2} electrons, {expected:.2} expected");
-    }
-}
-
-fn same_shape<'a, T>(
-    what: &'static str,
-    image: &'a Option<Array2<T>>,
-    expected: (usize, usize),
-) -> Result<Option<&'a Array2<T>>, PreprocError> {
-    match image {
-        Some(i) if i.dim() != expected => Err(PreprocError::Shape { what, expected, found: i.dim() }),
-        other => Ok(other.as_ref()),
-    }
-}
-
-#[cfg(test)]
-mod tests;

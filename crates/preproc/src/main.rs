@@ -1,54 +1,52 @@
-//! `desi_preproc`: one camera of a raw exposure to an image in electrons.
+//! `desi_preproc`: raw CCD frames to images in electrons with inverse variance and mask.
 
-use datamodel::{Camera, Fibermap, RawExposure, fits::FitsReader};
-use ndarray::Array2;
-use preproc::{Calibration, CosmicParams};
+use datamodel::{Camera, Fibermap, Image, RawExposure, fits::FitsReader};
+use preproc::{Calibration, cosmics};
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
 use step::Error;
 
-/// Fibres of a spectrograph: FIBER / 500 is its number.
-const FIBERS: i32 = 500;
-
+/// Makes the image of one camera of a raw exposure: overscan, gain, calibrations, cosmic rays, inverse variance
 #[derive(clap::Args)]
+#[command(about)]
 struct Args {
-    /// Raw exposure (desi-EXPID.fits.fz)
+    /// Raw exposure desi-EXPID.fits.fz
     #[arg(short, long)]
     infile: PathBuf,
-    /// Camera to preprocess: b0 to z9
-    #[arg(short, long)]
+    /// Camera, b0 to z9
+    #[arg(long)]
     camera: Camera,
-    /// Fibermap of the exposure; the rows of the spectrograph go into the image
+    /// Fibermap of the exposure; the rows of the camera's spectrograph are written into the image
     #[arg(long)]
     fibermap: Option<PathBuf>,
-    /// Image to write (pix-CAMERA-EXPID.fits)
+    /// Image pix-CAMERA-EXPID.fits to write
     #[arg(short, long)]
     outfile: PathBuf,
-    /// Bias image in ADU, of the raw size (HDU 0)
+    /// Bias image in ADU, of the raw frame's shape
     #[arg(long)]
     bias: Option<PathBuf>,
-    /// Dark image in electrons per second, trimmed (HDU 0)
+    /// Dark current image in electrons per second, of the trimmed shape
     #[arg(long)]
     dark: Option<PathBuf>,
-    /// Pixel flat, trimmed (HDU 0)
+    /// Pixel flat, of the trimmed shape
     #[arg(long)]
     pixflat: Option<PathBuf>,
-    /// Mask of known bad pixels, trimmed (HDU MASK, else HDU 0)
+    /// Mask of known defects, of the trimmed shape
     #[arg(long)]
     mask: Option<PathBuf>,
-    /// Leave cosmic rays alone
+    /// Do not look for cosmic rays
     #[arg(long)]
     nocosmic: bool,
-    /// Significance of a cosmic ray's pixel, sigma
-    #[arg(long, default_value_t = CosmicParams::default().nsig)]
+    /// Cosmic rays: sigmas above the neighbours
+    #[arg(long, default_value_t = 6.0)]
     cosmics_nsig: f64,
-    /// Sigmas that the noise is given in the comparison with the PSF
-    #[arg(long, default_value_t = CosmicParams::default().cfudge)]
+    /// Cosmic rays: sigmas that noise may sharpen a spot by
+    #[arg(long, default_value_t = 3.0)]
     cosmics_cfudge: f64,
-    /// Factor on the sharpness of the PSF
-    #[arg(long, default_value_t = CosmicParams::default().c2fudge)]
+    /// Cosmic rays: factor on the sharpness of a spot
+    #[arg(long, default_value_t = 0.5)]
     cosmics_c2fudge: f64,
 }
 
@@ -59,43 +57,62 @@ fn main() -> ExitCode {
 fn run(args: Args) -> step::Result {
     let raw = RawExposure::read_camera(&args.infile, args.camera)?;
     let calibration = Calibration {
-        bias: args.bias.as_deref().map(read_plane).transpose()?,
-        dark: args.dark.as_deref().map(read_plane).transpose()?,
-        pixflat: args.pixflat.as_deref().map(read_plane).transpose()?,
-        mask: args.mask.as_deref().map(read_mask).transpose()?,
+        bias: read_plane(args.bias.as_deref())?,
+        dark: read_plane(args.dark.as_deref())?,
+        pixflat: read_plane(args.pixflat.as_deref())?,
+        mask: args
+            .mask
+            .as_deref()
+            .map(|path| first_image(path).and_then(|(mut fits, hdu)| Ok(fits.mask(&hdu)?)))
+            .transpose()?,
     };
-    let fibermap = args.fibermap.as_deref().map(|path| rows_of(path, args.camera)).transpose()?;
-
-    let params = CosmicParams {
+    let fibermap = args.fibermap.as_deref().map(|path| petal(path, args.camera)).transpose()?;
+    let cosmics = cosmics::Params {
         nsig: args.cosmics_nsig,
         cfudge: args.cosmics_cfudge,
         c2fudge: args.cosmics_c2fudge,
         ..Default::default()
     };
-    let cosmics = (!args.nocosmic).then_some(&params);
-    let mut image = preproc::run(&raw, args.camera, &calibration, cosmics).map_err(|e| Error::data(&args.infile, e))?;
 
-    image.fibermap = fibermap;
+    let image = preproc::preprocess(&raw, args.camera.band, &calibration, (!args.nocosmic).then_some(cosmics))
+        .map_err(|error| Error::data(&args.infile, format!("camera {}: {error}", args.camera)))?;
+
+    let mut image = Image { fibermap, ..image };
     step::stamp(&mut image.header);
-    step::record_input(&mut image.header, "IN_RAW", &args.infile);
+    let inputs = [
+        ("IN_RAW", Some(&args.infile)),
+        ("IN_BIAS", args.bias.as_ref()),
+        ("IN_DARK", args.dark.as_ref()),
+        ("IN_FLAT", args.pixflat.as_ref()),
+        ("IN_MASK", args.mask.as_ref()),
+    ];
+    for (key, path) in inputs {
+        if let Some(path) = path {
+            step::record_input(&mut image.header, key, path);
+        }
+    }
     image.write(&args.outfile)?;
     Ok(vec![args.outfile])
 }
 
-fn read_plane(path: &Path) -> datamodel::Result<Array2<f32>> {
-    FitsReader::open(path)?.plane("0")
-}
-
-fn read_mask(path: &Path) -> datamodel::Result<Array2<u32>> {
-    let mut fits = FitsReader::open(path)?;
-    let hdu = if fits.has("MASK") { "MASK" } else { "0" };
-    fits.mask(hdu)
-}
-
 /// The rows of the camera's spectrograph.
-fn rows_of(path: &Path, camera: Camera) -> datamodel::Result<Fibermap> {
+fn petal(path: &Path, camera: Camera) -> Result<Fibermap, Error> {
     let fibermap = Fibermap::read(path)?;
-    let here = |fiber: &i32| fiber / FIBERS == i32::from(camera.spectrograph);
-    let rows: Vec<usize> = fibermap.fibers().iter().enumerate().filter(|(_, f)| here(f)).map(|(i, _)| i).collect();
+    let of_petal = |fiber: &i32| fiber / 500 == i32::from(camera.spectrograph);
+    let rows: Vec<usize> = fibermap.fibers().iter().enumerate().filter(|(_, f)| of_petal(f)).map(|(i, _)| i).collect();
+    if rows.is_empty() {
+        return Err(Error::data(path, format!("no fibre of spectrograph {} (camera {camera})", camera.spectrograph)));
+    }
     Ok(fibermap.select(&rows))
+}
+
+fn read_plane(path: Option<&Path>) -> Result<Option<ndarray::Array2<f32>>, Error> {
+    path.map(|path| first_image(path).and_then(|(mut fits, hdu)| Ok(fits.plane(&hdu)?))).transpose()
+}
+
+/// A file and its first HDU: calibration images are there under any name.
+fn first_image(path: &Path) -> Result<(FitsReader, String), Error> {
+    let fits = FitsReader::open(path)?;
+    let hdu = fits.names().first().cloned().unwrap_or_default();
+    Ok((fits, hdu))
 }

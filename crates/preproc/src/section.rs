@@ -1,56 +1,57 @@
-//! Sections of a raw image, `[x1:x2,y1:y2]`, 1-based and inclusive in the header.
+//! Image sections `[x1:x2,y1:y2]` of raw headers: counted from 1, ends included.
 
-use std::{fmt, ops::Range, str::FromStr};
+use ndarray::{ArrayView2, s};
+use std::str::FromStr;
 
-/// A rectangle of pixels, 0-based and half open.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A rectangle, half open and counted from 0: `x0 <= x < x1`, `y0 <= y < y1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Section {
-    /// Columns.
-    pub x: Range<usize>,
-    /// Rows.
-    pub y: Range<usize>,
+    /// First column.
+    pub x0: usize,
+    /// Column after the last.
+    pub x1: usize,
+    /// First row.
+    pub y0: usize,
+    /// Row after the last.
+    pub y1: usize,
 }
 
-/// A string that is no section.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is not a section [x1:x2,y1:y2]")]
-pub struct ParseSectionError(String);
+impl FromStr for Section {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let inner = text.trim().strip_prefix('[').and_then(|t| t.strip_suffix(']')).ok_or(())?;
+        let (x, y) = inner.split_once(',').ok_or(())?;
+        let range = |t: &str| -> Result<(usize, usize), ()> {
+            let (first, last) = t.split_once(':').ok_or(())?;
+            let (first, last): (usize, usize) =
+                (first.trim().parse().map_err(|_| ())?, last.trim().parse().map_err(|_| ())?);
+            if first >= 1 && first <= last { Ok((first - 1, last)) } else { Err(()) }
+        };
+        let ((x0, x1), (y0, y1)) = (range(x)?, range(y)?);
+        Ok(Self { x0, x1, y0, y1 })
+    }
+}
 
 impl Section {
     /// Rows and columns.
     pub fn shape(&self) -> (usize, usize) {
-        (self.y.len(), self.x.len())
+        (self.y1 - self.y0, self.x1 - self.x0)
     }
 
-    /// Whether it lies inside an image of `(ny, nx)` pixels.
-    pub fn fits_in(&self, (ny, nx): (usize, usize)) -> bool {
-        self.x.end <= nx && self.y.end <= ny
+    /// Whether it lies in an image of `(ny, nx)`.
+    pub fn fits(&self, (ny, nx): (usize, usize)) -> bool {
+        self.x1 <= nx && self.y1 <= ny
     }
 
-    /// For `ndarray`'s `slice`.
-    pub fn slice(&self) -> ndarray::SliceInfo<[ndarray::SliceInfoElem; 2], ndarray::Ix2, ndarray::Ix2> {
-        ndarray::s![self.y.clone(), self.x.clone()]
+    /// Its pixels.
+    pub fn of<'a, T>(&self, image: &'a ndarray::Array2<T>) -> ArrayView2<'a, T> {
+        image.slice(s![self.y0..self.y1, self.x0..self.x1])
     }
-}
 
-impl FromStr for Section {
-    type Err = ParseSectionError;
-    fn from_str(s: &str) -> Result<Self, ParseSectionError> {
-        let error = || ParseSectionError(s.to_string());
-        let range = |text: &str| -> Option<Range<usize>> {
-            let (first, last) = text.trim().split_once(':')?;
-            let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-            (first >= 1 && last >= first).then(|| first - 1..last)
-        };
-        let inner = s.trim().strip_prefix('[').and_then(|t| t.strip_suffix(']')).ok_or_else(error)?;
-        let (x, y) = inner.split_once(',').ok_or_else(error)?;
-        Ok(Section { x: range(x).ok_or_else(error)?, y: range(y).ok_or_else(error)? })
-    }
-}
-
-impl fmt::Display for Section {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "[{}:{},{}:{}]", self.x.start + 1, self.x.end, self.y.start + 1, self.y.end)
+    /// Its pixels, to be changed.
+    pub fn of_mut<'a, T>(&self, image: &'a mut ndarray::Array2<T>) -> ndarray::ArrayViewMut2<'a, T> {
+        image.slice_mut(s![self.y0..self.y1, self.x0..self.x1])
     }
 }
 
@@ -59,14 +60,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sections_count_from_one_and_include_their_ends() {
-        let s: Section = "[8:2064, 2:2065]".parse().unwrap();
-        assert_eq!(s, Section { x: 7..2064, y: 1..2065 });
-        assert_eq!(s.to_string(), "[8:2064,2:2065]");
-        assert_eq!(s.shape(), (2064, 2057));
-        assert!(s.fits_in((2065, 2064)) && !s.fits_in((2064, 2064)));
-        for bad in ["8:2064,2:2065", "[0:5,1:2]", "[5:4,1:2]", "[a:b,1:2]", "[1:2]"] {
-            assert!(bad.parse::<Section>().is_err(), "{bad}");
+    fn sections_parse_with_and_without_blanks() {
+        let expected = Section { x0: 7, x1: 2064, y0: 1, y1: 2065 };
+        assert_eq!("[8:2064, 2:2065]".parse(), Ok(expected));
+        assert_eq!(" [8:2064,2:2065] ".parse(), Ok(expected));
+        assert_eq!(expected.shape(), (2064, 2057));
+        for bad in ["8:2064,2:2065", "[0:5,1:2]", "[5:4,1:2]", "[a:b,1:2]", ""] {
+            assert_eq!(bad.parse::<Section>(), Err(()));
         }
     }
 }
