@@ -67,6 +67,22 @@ pub fn rank(mut fits: Vec<Minimum>, npixels: usize, nminima: usize) -> Vec<Ranke
         .collect()
 }
 
+/// The chi2 above which a further fit of a class cannot change the answer: that of the best fit's rival, or that of the
+/// last fit of the class that is kept. Infinite as long as there is no good answer with a rival.
+pub fn bound(fits: &[Minimum], spectype: &str, npixels: usize, nminima: usize) -> f64 {
+    let ranked = rank(fits.to_vec(), npixels, nminima);
+    let Some(best) = ranked.first().filter(|r| r.minimum.zwarn & BAD_FIT == 0 && r.deltachi2 > 0.0) else {
+        return f64::INFINITY;
+    };
+    let rival = best.minimum.chi2 + best.deltachi2;
+    let of_class: Vec<f64> = ranked
+        .iter()
+        .filter(|r| r.minimum.spectype == spectype && r.minimum.zwarn & BAD_FIT == 0)
+        .map(|r| r.minimum.chi2)
+        .collect();
+    if of_class.len() < nminima { rival } else { of_class[nminima - 1].min(rival) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,6 +18,7 @@ pub struct Finder {
     scanners: Vec<Scanner>,
     coverage: (f64, f64),
     nminima: usize,
+    complete: bool,
 }
 
 /// All that was found of one target.
@@ -32,13 +33,14 @@ pub struct Answer {
 }
 
 impl Finder {
-    /// Prepares templates for spectra within `range` (observed Angstrom); `nminima` minima of each are fitted.
-    pub fn new(templates: Vec<Template>, range: (f64, f64), nminima: usize) -> Self {
+    /// Prepares templates for spectra within `range` (observed Angstrom); `nminima` minima of each are fitted;
+    /// unless `complete`, not those of templates that cannot change the answer.
+    pub fn new(templates: Vec<Template>, range: (f64, f64), nminima: usize, complete: bool) -> Self {
         let bases: Vec<Basis> = templates.into_iter().map(Basis::new).collect();
         let coverage = coverage(&bases);
         let range = (range.0.max(coverage.0), range.1.min(coverage.1).max(range.0.max(coverage.0)));
         let scanners = bases.iter().map(|b| Scanner::new(b, range)).collect();
-        Self { bases, scanners, coverage, nminima }
+        Self { bases, scanners, coverage, nminima, complete }
     }
 
     /// The templates, in the order of [`Minimum::template`].
@@ -60,14 +62,19 @@ impl Finder {
             return Answer::default();
         }
         let scans = self.scan(&target, prior);
+        let null_chi2 = target.null_chi2();
+        let lowest = |scan: &[f64]| scan.iter().copied().fold(f64::INFINITY, f64::min);
+        let mut order: Vec<(f64, usize)> = scans.iter().enumerate().map(|(t, s)| (lowest(s), t)).collect();
+        order.sort_by(|a, b| a.0.total_cmp(&b.0));
         let mut work = Workspace::default();
-        let fits: Vec<Minimum> = self
-            .bases
-            .iter()
-            .zip(&scans)
-            .enumerate()
-            .flat_map(|(t, (b, s))| Search::new(b, &target, prior, &mut work).minima(t, Some(s), self.nminima))
-            .collect();
+        let mut fits: Vec<Minimum> = Vec::new();
+        for (chi2, t) in order {
+            let basis = &self.bases[t];
+            let hopeful = chi2 - slack(basis, &scans[t], chi2, null_chi2);
+            if self.complete || hopeful <= classify::bound(&fits, &basis.template.spectype, npixels, self.nminima) {
+                fits.extend(Search::new(basis, &target, prior, &mut work).minima(t, Some(&scans[t]), self.nminima));
+            }
+        }
         Answer { npixels, ranked: classify::rank(fits, npixels, self.nminima), scans }
     }
 
@@ -97,6 +104,17 @@ impl Finder {
         }
         Answer { npixels, ranked: classify::rank(fits, npixels, self.nminima), scans: Vec::new() }
     }
+}
+
+/// By how much the exact chi2 of a template may be below the lowest one of its coarse scan: constant, and in parts of
+/// the lowest's depth below the median, of what the template explains, and of its chi2 (measured, see the
+/// documentation).
+fn slack(basis: &Basis, scan: &[f64], lowest: f64, null_chi2: f64) -> f64 {
+    if basis.template.spectype == "STAR" {
+        return 10.0 + (0.012 * (null_chi2 - lowest)).min(0.1 * lowest).max(0.0);
+    }
+    let median = numerics::robust::median(scan).unwrap_or(lowest);
+    30.0 + 0.35 * (median - lowest).max(0.0)
 }
 
 /// Observed wavelengths that every template spans at every redshift of its scan.

@@ -56,7 +56,7 @@ fn run(args: Args) -> step::Result {
         let what = if args.targetids.is_empty() { "it holds no spectrum" } else { "it holds none of the --targetids" };
         return Err(step::Error::data(&infiles[0], what));
     }
-    let finder = Finder::new(templates, inputs.range(), usize::from(args.nminima));
+    let finder = Finder::new(templates, inputs.range(), usize::from(args.nminima), args.details.is_some());
     log::info!("{} targets, {} templates", inputs.targets.len(), finder.bases().len());
     warn_of_uncovered(&finder, inputs.range());
     let bar = step::progress_bar(inputs.targets.len() as u64, "targets");

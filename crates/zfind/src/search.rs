@@ -19,6 +19,10 @@ const FINE_POINTS: usize = 15;
 const MARGIN: f64 = 10.0;
 const RELATIVE_MARGIN: f64 = 0.15;
 
+/// On a grid finer than this (km/s; stars) the exact chi2 is sampled about this densely to find its minima: finer
+/// than the resolution, so that chi2 has no structure between.
+const DENSE_STEP: f64 = 40.0;
+
 /// A minimum of chi2 of one template.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Minimum {
@@ -60,6 +64,7 @@ impl<'a> Search<'a> {
     /// it the exact chi2 is computed on the whole grid.
     pub fn minima(mut self, template: usize, coarse: Option<&[f64]>, nminima: usize) -> Vec<Minimum> {
         match coarse {
+            Some(_) if self.stride() > 1 => self.sample(self.stride(), nminima),
             Some(coarse) => self.evaluate_candidates(coarse, nminima),
             None => (0..self.exact.len()).for_each(|i| _ = self.at(i)),
         }
@@ -82,11 +87,6 @@ impl<'a> Search<'a> {
         found
     }
 
-    /// The exact chi2 on the grid, NaN where it was not needed.
-    pub fn exact(&self) -> &[f64] {
-        &self.exact
-    }
-
     /// Exact chi2 at grid point `i`.
     fn at(&mut self, i: usize) -> f64 {
         if self.exact[i].is_nan() {
@@ -104,25 +104,49 @@ impl<'a> Search<'a> {
     }
 
     /// Computes the exact chi2 about every minimum of the coarse scan that may be among the best `nminima`.
-    pub fn evaluate_candidates(&mut self, coarse: &[f64], nminima: usize) {
+    fn evaluate_candidates(&mut self, coarse: &[f64], nminima: usize) {
+        let median = numerics::robust::median(coarse).unwrap_or(0.0);
+        let margin = |chi2: f64| MARGIN + RELATIVE_MARGIN * (median - chi2).max(0.0);
+        self.descend_from(&local_minima(coarse), coarse, margin, nminima);
+    }
+
+    /// Computes the exact chi2 at every `stride`-th point of the grid, and about its minima.
+    fn sample(&mut self, stride: usize, nminima: usize) {
+        let last = self.exact.len() - 1;
+        let points: Vec<usize> = (0..last).step_by(stride).chain([last]).collect();
+        let chi2: Vec<f64> = points.iter().map(|&i| self.at(i)).collect();
+        let minima: Vec<usize> = local_minima(&chi2).into_iter().map(|k| points[k]).collect();
+        let known = self.exact.clone();
+        self.descend_from(&minima, &known, |_| MARGIN, nminima);
+    }
+
+    /// Walks downhill from `starts` (by rising chi2) until those left cannot be among the best `nminima` that are
+    /// distinct: their chi2 exceeds that of the last one by the margin.
+    fn descend_from(&mut self, starts: &[usize], chi2: &[f64], margin: impl Fn(f64) -> f64, nminima: usize) {
         let limit = same_redshift(&self.basis.template.spectype);
         let redshifts = &self.basis.template.redshifts;
-        let candidates = local_minima(coarse);
-        let median = numerics::robust::median(coarse).unwrap_or(0.0);
         let mut distinct: Vec<usize> = Vec::new();
         let mut end = f64::INFINITY;
-        for i in candidates {
-            if coarse[i] > end {
+        for &i in starts {
+            if chi2[i] > end {
                 break;
             }
             self.descend(i);
             if distinct.iter().all(|&d| velocity(redshifts[i], redshifts[d]).abs() >= limit) {
                 distinct.push(i);
                 if distinct.len() == nminima {
-                    end = coarse[i] + MARGIN + RELATIVE_MARGIN * (median - coarse[i]).max(0.0);
+                    end = chi2[i] + margin(chi2[i]);
                 }
             }
         }
+    }
+
+    /// Points of the grid in [`DENSE_STEP`].
+    fn stride(&self) -> usize {
+        let z = &self.basis.template.redshifts;
+        let [first, .., last] = z.as_slice() else { return 1 };
+        let step = velocity(*last, *first) / (z.len() - 1) as f64;
+        (DENSE_STEP / step.max(1.0)) as usize
     }
 
     /// Walks downhill from grid point `i` to a point that is lower than its neighbours.
@@ -155,14 +179,12 @@ impl<'a> Search<'a> {
         let last = redshifts.len() - 1;
         let (low, high) = (redshifts[i.saturating_sub(1)], redshifts[(i + 1).min(last)]);
         let (limit_low, limit_high) = (redshifts[1.min(last)], redshifts[last.saturating_sub(1)]);
-        let step = (high - low) / (FINE_POINTS - 1) as f64;
-        let fine: Vec<f64> = (0..FINE_POINTS).map(|k| low + k as f64 * step).collect();
-        let chi2: Vec<f64> = fine.iter().map(|&z| self.chi2(z).0).collect();
-        let lowest = (0..FINE_POINTS).min_by(|&a, &b| chi2[a].total_cmp(&chi2[b])).unwrap_or(0);
-        let middle = lowest.clamp(1, FINE_POINTS - 2);
-        let three = |v: &[f64]| [v[middle - 1], v[middle], v[middle + 1]];
-        let fit = parabola(three(&fine), three(&chi2));
         let outside = |z: f64| z < limit_low || z > limit_high;
+        let mut fine = Fine::new(low, high);
+        let lowest = fine.lowest(|z| self.chi2(z).0);
+        let middle = lowest.clamp(1, FINE_POINTS - 2);
+        let three = [middle - 1, middle, middle + 1];
+        let fit = parabola(three.map(|k| fine.z[k]), three.map(|k| fine.at(k, |z| self.chi2(z).0)));
         let (mut z, zerr, mut best, mut zwarn) =
             fit.map_or((f64::NAN, 0.0, 0.0, BAD_MINFIT), |p| (p.z, p.zerr, p.chi2, p.zwarn));
         if z.is_nan() || outside(z) {
@@ -170,12 +192,51 @@ impl<'a> Search<'a> {
         }
         if z.is_nan() || z < low || z > high {
             zwarn |= BAD_MINFIT;
-            (z, best) = (fine[lowest], chi2[lowest]);
+            (z, best) = (fine.z[lowest], fine.chi2[lowest]);
         }
         if outside(z) {
             zwarn |= Z_FITLIMIT;
         }
         let (_, coeff) = self.chi2(z);
         Minimum { template, spectype: self.basis.template.spectype.clone(), z, zerr, zwarn, chi2: best, coeff }
+    }
+}
+
+/// The fine grid about a minimum; chi2 is computed where it is needed.
+struct Fine {
+    z: [f64; FINE_POINTS],
+    chi2: [f64; FINE_POINTS],
+}
+
+impl Fine {
+    fn new(low: f64, high: f64) -> Self {
+        let step = (high - low) / (FINE_POINTS - 1) as f64;
+        Self { z: std::array::from_fn(|k| low + k as f64 * step), chi2: [f64::NAN; FINE_POINTS] }
+    }
+
+    fn at(&mut self, k: usize, mut chi2: impl FnMut(f64) -> f64) -> f64 {
+        if self.chi2[k].is_nan() {
+            self.chi2[k] = chi2(self.z[k]);
+        }
+        self.chi2[k]
+    }
+
+    /// The lowest point, found from every third one by walking downhill.
+    fn lowest(&mut self, mut chi2: impl FnMut(f64) -> f64) -> usize {
+        let mut lowest = 1;
+        for k in (1..FINE_POINTS).step_by(3) {
+            if self.at(k, &mut chi2) < self.at(lowest, &mut chi2) {
+                lowest = k;
+            }
+        }
+        loop {
+            let here = self.at(lowest, &mut chi2);
+            let sides = [lowest.saturating_sub(1), (lowest + 1).min(FINE_POINTS - 1)];
+            let side = if self.at(sides[1], &mut chi2) < self.at(sides[0], &mut chi2) { sides[1] } else { sides[0] };
+            if self.at(side, &mut chi2) >= here {
+                return lowest;
+            }
+            lowest = side;
+        }
     }
 }
