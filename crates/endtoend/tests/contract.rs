@@ -44,7 +44,10 @@ fn help_and_version_go_to_stdout_and_succeed() {
         for flag in ["--help", "--version"] {
             let output = run(&name, [flag]);
             assert_eq!(output.status.code(), Some(0), "{name} {flag}");
-            assert!(stdout(&output).contains(if flag == "--help" { "--threads" } else { env!("CARGO_PKG_VERSION") }), "{name}");
+            assert!(
+                stdout(&output).contains(if flag == "--help" { "--threads" } else { env!("CARGO_PKG_VERSION") }),
+                "{name}"
+            );
         }
     }
 }
