@@ -4,7 +4,7 @@
 //! Row `i` holds the entries `A[i, i-kd ..= i]`, the diagonal last, so that every inner loop of the
 //! factorisation (Golub & Van Loan 2013, section 4.3.5) is a dot product of two contiguous slices.
 
-use crate::NumericsError;
+use crate::{NumericsError, panel};
 
 /// A symmetric matrix of order `n` that is zero beyond `kd` diagonals off the main one.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,27 +97,7 @@ impl SymmetricBand {
     /// # Errors
     /// [`NumericsError::NotPositiveDefinite`] names the first row whose pivot is not positive and finite.
     pub fn cholesky(mut self) -> Result<BandedCholesky, NumericsError> {
-        let (n, kd) = (self.n, self.kd);
-        let width = kd + 1;
-        for i in 0..n {
-            let first = i.saturating_sub(kd);
-            let (done, rest) = self.data.split_at_mut(i * width);
-            let row = &mut rest[..width];
-            // offset of column j in row i: j + kd - i
-            for j in first..i {
-                let row_j = &done[j * width..(j + 1) * width];
-                let start = first.max(j.saturating_sub(kd));
-                let len = j - start;
-                let s = dot(&row[start + kd - i..start + kd - i + len], &row_j[start + kd - j..start + kd - j + len]);
-                row[j + kd - i] = (row[j + kd - i] - s) / row_j[kd];
-            }
-            let part = &row[first + kd - i..kd];
-            let pivot = row[kd] - dot(part, part);
-            if !(pivot > 0.0 && pivot.is_finite()) {
-                return Err(NumericsError::NotPositiveDefinite { row: i, n, pivot });
-            }
-            row[kd] = pivot.sqrt();
-        }
+        panel::factor(&mut self)?;
         Ok(BandedCholesky { l: self })
     }
 }
@@ -174,25 +154,7 @@ impl BandedCholesky {
     /// The entries of `A⁻¹` within `width` diagonals of the main one (at least the factor's own band is
     /// computed), by the recurrence of Takahashi, Fagan & Chin (1973).
     pub fn inverse_band(&self, width: usize) -> SymmetricBand {
-        let (n, kd) = (self.l.n, self.l.kd);
-        let mut z = SymmetricBand::zeros(n, width.max(kd));
-        let zkd = z.kd;
-        let mut column = vec![0.0; kd];
-        for j in (0..n).rev() {
-            let below = (n - 1 - j).min(kd);
-            let d = self.l.get(j, j);
-            for (k, c) in column[..below].iter_mut().enumerate() {
-                *c = self.l.get(j + 1 + k, j) / d;
-            }
-            // Z[i, j] = -sum_k l[k, j] Z[i, k] for i > j, then Z[j, j] = 1/d^2 - sum_k l[k, j] Z[k, j]
-            for i in (j + 1..=(j + zkd).min(n - 1)).rev() {
-                let s: f64 = column[..below].iter().enumerate().map(|(k, c)| c * z.get(i, j + 1 + k)).sum();
-                z.add(i, j, -s);
-            }
-            let s: f64 = column[..below].iter().enumerate().map(|(k, c)| c * z.get(j + 1 + k, j)).sum();
-            z.add(j, j, 1.0 / (d * d) - s);
-        }
-        z
+        panel::selected_inverse(&self.l, width)
     }
 }
 

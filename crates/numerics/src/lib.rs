@@ -8,6 +8,7 @@ pub mod banded;
 pub mod hermite;
 pub mod interp;
 pub mod legendre;
+mod panel;
 pub mod rational_sqrt;
 pub mod resample;
 pub mod resolution;
