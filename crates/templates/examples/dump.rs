@@ -23,6 +23,7 @@ fn main() {
         put(&t.full_type().replace(":::", "-"), &t.wave, t.basis.rows().into_iter().map(|r| r.to_vec()).collect());
     }
     put("grid", &grid.wave, grid.flux.rows().into_iter().map(|r| r.to_vec()).collect());
+    for t in ["M","K","A","WD"] { let m = templates::debug_type(t); put(&format!("t{t}"), &m.0, m.1); }
     let lib = Library::builtin();
     let mut seed = 12345u64;
     let mut u = move || {

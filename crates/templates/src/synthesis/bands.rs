@@ -4,7 +4,7 @@
 //! falls off exponentially, away from the head. Heads from Pearse & Gaydon 1976 (The Identification of
 //! Molecular Spectra), in air; relative depths by comparison with the spectral atlas of Gunn & Stryker 1983.
 
-use super::atmosphere::{BOLTZMANN_EV, IRON, Layer};
+use super::atmosphere::{BOLTZMANN_EV, IRON, Star};
 use super::lines::Scaling;
 use super::vacuum;
 
@@ -25,19 +25,24 @@ struct Molecule {
     bands: &'static [Band],
 }
 
+/// Temperature of the layer of the Sun where lines form, K.
+const SUN: f64 = 5080.0;
+/// Power of the column that the depth of a band goes with: its lines are saturated.
+const GROWTH: f64 = 0.6;
+
 const MOLECULES: [Molecule; 7] = [
     // CH: the G band, heads near 4315 with branches down to 4280
     Molecule {
         dissociation: 3.47,
-        reference: 4900.0,
+        reference: SUN,
         metals: 1.0,
-        limit: 2.5,
-        bands: &[(4315.0, -14.0, 0.38), (4323.0, -8.0, 0.12), (3890.0, -12.0, 0.10), (3143.0, -20.0, 0.3)],
+        limit: 3.0,
+        bands: &[(4314.0, -16.0, 0.60), (4324.0, -8.0, 0.12), (3890.0, -12.0, 0.10), (3143.0, -20.0, 0.4)],
     },
     // CN violet: 3883 and 4216, 3590
     Molecule {
         dissociation: 7.75,
-        reference: 4900.0,
+        reference: SUN,
         metals: 2.0,
         limit: 6.0,
         bands: &[
@@ -51,7 +56,7 @@ const MOLECULES: [Molecule; 7] = [
     // NH and OH in the near ultraviolet
     Molecule {
         dissociation: 3.5,
-        reference: 4900.0,
+        reference: SUN,
         metals: 1.0,
         limit: 4.0,
         bands: &[(3360.0, -25.0, 0.25), (3370.0, 15.0, 0.15), (3064.0, 60.0, 0.3)],
@@ -59,46 +64,46 @@ const MOLECULES: [Molecule; 7] = [
     // MgH: 5211, 4845, 5621
     Molecule {
         dissociation: 1.34,
-        reference: 4900.0,
+        reference: SUN,
         metals: 1.0,
         limit: 8.0,
-        bands: &[(5211.1, -45.0, 0.035), (5190.0, -60.0, 0.02), (4844.9, -30.0, 0.01), (5621.4, -30.0, 0.008)],
+        bands: &[(5211.1, -45.0, 0.015), (5190.0, -60.0, 0.01), (4844.9, -30.0, 0.01), (5621.4, -30.0, 0.008)],
     },
     // TiO: alpha, beta, gamma', gamma, epsilon, delta systems
     Molecule {
         dissociation: 6.87,
-        reference: 3050.0,
+        reference: 3150.0,
         metals: 1.3,
         limit: 6.0,
         bands: &[
-            (4584.0, 50.0, 0.20),
-            (4626.0, 40.0, 0.15),
-            (4761.0, 60.0, 0.40),
-            (4804.0, 40.0, 0.15),
-            (4954.6, 70.0, 0.60),
-            (5166.8, 90.0, 0.60),
-            (5240.0, 60.0, 0.20),
-            (5448.2, 80.0, 0.50),
-            (5497.0, 50.0, 0.15),
-            (5597.7, 60.0, 0.25),
-            (5661.6, 60.0, 0.20),
-            (5759.0, 40.0, 0.20),
-            (5847.6, 110.0, 0.60),
-            (6158.5, 120.0, 0.55),
-            (6187.0, 80.0, 0.15),
-            (6651.3, 90.0, 0.40),
-            (6681.0, 60.0, 0.15),
-            (6714.0, 50.0, 0.10),
-            (7054.2, 70.0, 0.60),
-            (7087.6, 60.0, 0.35),
-            (7125.6, 80.0, 0.30),
-            (7589.3, 80.0, 0.30),
-            (7666.0, 100.0, 0.35),
-            (8205.8, 50.0, 0.10),
-            (8432.3, 70.0, 0.35),
-            (8442.3, 40.0, 0.15),
-            (8859.6, 70.0, 0.25),
-            (9209.0, 100.0, 0.12),
+            (4584.0, 85.0, 0.20),
+            (4626.0, 68.0, 0.15),
+            (4761.0, 102.0, 0.40),
+            (4804.0, 68.0, 0.15),
+            (4954.6, 119.0, 0.60),
+            (5166.8, 153.0, 0.60),
+            (5240.0, 102.0, 0.20),
+            (5448.2, 136.0, 0.50),
+            (5497.0, 85.0, 0.15),
+            (5597.7, 102.0, 0.25),
+            (5661.6, 102.0, 0.20),
+            (5759.0, 68.0, 0.20),
+            (5847.6, 187.0, 0.60),
+            (6158.5, 204.0, 0.55),
+            (6187.0, 136.0, 0.15),
+            (6651.3, 153.0, 0.40),
+            (6681.0, 102.0, 0.15),
+            (6714.0, 85.0, 0.10),
+            (7054.2, 119.0, 0.60),
+            (7087.6, 102.0, 0.35),
+            (7125.6, 136.0, 0.30),
+            (7589.3, 136.0, 0.30),
+            (7666.0, 170.0, 0.35),
+            (8205.8, 85.0, 0.10),
+            (8432.3, 119.0, 0.35),
+            (8442.3, 68.0, 0.15),
+            (8859.6, 119.0, 0.25),
+            (9209.0, 170.0, 0.12),
         ],
     },
     // VO, only in the coolest
@@ -144,13 +149,13 @@ const HAZE: [(f64, f64); 24] = [
     (3050.0, 0.30),
     (3150.0, 0.22),
     (3300.0, 0.20),
-    (3500.0, 0.18),
-    (3650.0, 0.20),
-    (3800.0, 0.19),
+    (3500.0, 0.22),
+    (3650.0, 0.22),
+    (3800.0, 0.20),
     (3900.0, 0.15),
-    (4000.0, 0.10),
-    (4200.0, 0.10),
-    (4400.0, 0.08),
+    (4000.0, 0.12),
+    (4200.0, 0.12),
+    (4400.0, 0.09),
     (4600.0, 0.06),
     (5000.0, 0.055),
     (5300.0, 0.05),
@@ -161,12 +166,13 @@ const HAZE: [(f64, f64); 24] = [
 ];
 
 /// Transmission of bands and haze at ascending wavelengths.
-pub(crate) fn transmission(scaling: &Scaling, metallicity: f64, wave: &[f64]) -> Vec<f64> {
+pub(crate) fn transmission(scaling: &Scaling, wave: &[f64]) -> Vec<f64> {
+    let Star { teff, feh: metallicity, .. } = *scaling.star();
     let iron = [0, 1].map(|stage| scaling.abundance(&IRON, stage) * scaling.excitation(2.5, 4300.0));
     let (x, y): (Vec<f64>, Vec<f64>) = HAZE.iter().copied().unzip();
     let mut tau = vec![0.0; wave.len()];
     for molecule in &MOLECULES {
-        molecule.add(molecule.column(scaling.gas(), metallicity), wave, &mut tau);
+        molecule.add(molecule.column(scaling, metallicity), wave, &mut tau);
     }
     wave.iter()
         .zip(&tau)
@@ -175,18 +181,25 @@ pub(crate) fn transmission(scaling: &Scaling, metallicity: f64, wave: &[f64]) ->
             // ultraviolet
             let neutral = ((w - 2000.0) / 2500.0).clamp(0.2, 0.75);
             let column = neutral * iron[0] + (1.0 - neutral) * iron[1];
-            Scaling::haze(numerics::interp::linear(w, &x, &y), column) * (-tau).exp()
+            Scaling::haze(numerics::interp::linear(w, &x, &y), column) * (-tau - veil(w, teff)).exp()
         })
         .collect()
 }
 
+/// Optical depth of the opacity in the violet that our continuum and lines lack (bound-free absorption of metals, the
+/// multitude of their lines): a power law in wavelength and temperature through the colours of Kurucz's model
+/// atmospheres of 5000-7000 K.
+fn veil(wave: f64, teff: f64) -> f64 {
+    0.045 * (5800.0 / teff.max(4400.0)).powi(6) * ((5500.0 / wave.max(2500.0)).powi(4) - 1.0).max(0.0)
+}
+
 impl Molecule {
-    /// Column relative to the reference: N(AB) ~ N(A) N(B) T^-3/2 exp(D / kT), over an H- opacity that goes
-    /// as the electron pressure; both densities fall out of the ratio but for the temperature.
-    fn column(&self, gas: &Layer, metallicity: f64) -> f64 {
-        let exponent = self.dissociation / BOLTZMANN_EV * (1.0 / gas.temperature - 1.0 / self.reference);
-        let x = 10f64.powf(self.metals * metallicity) * exponent.min(50.0).exp();
-        x / (1.0 + x / self.limit)
+    /// Effective column relative to the reference: N(AB) ~ N(A) N(B) exp(D / kT) (Saha's equation for molecules,
+    /// Tatum 1966) over the continuous opacity, which is compared with the Sun's.
+    fn column(&self, scaling: &Scaling, metallicity: f64) -> f64 {
+        let exponent = self.dissociation / BOLTZMANN_EV * (1.0 / scaling.gas().temperature - 1.0 / self.reference);
+        let x = 10f64.powf(self.metals * metallicity) * exponent.min(50.0).exp() * scaling.pressure_per_opacity();
+        (x / (1.0 + x / self.limit)).powf(GROWTH)
     }
 
     /// Adds the optical depth of a column at ascending vacuum wavelengths.

@@ -9,7 +9,7 @@ const LAST_LEVEL: usize = 24;
 /// Wings are followed to this distance from the centre, Angstrom.
 const FARTHEST: f64 = 250.0;
 /// Doppler width of the core in km/s: thermal and turbulent.
-const DOPPLER: f64 = 12.0;
+const DOPPLER: f64 = 10.0;
 
 /// A transition of hydrogen.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +54,7 @@ impl Line {
         let survival = survival(upper, layer.merged_level());
         let stimulated = 1.0 - (-super::HC_OVER_K / (self.wave * layer.temperature)).exp();
         let strength = 8.853e-21 * self.wave * self.wave * self.f * layer.level(self.lower) * stimulated * survival;
-        Profile::new(strength / reference, self.wave * DOPPLER / LIGHT_KMS, 2.5 * field * self.stark)
+        Profile::new(strength / reference, self.wave * DOPPLER / LIGHT_KMS, 4.0 * field * self.stark)
     }
 }
 

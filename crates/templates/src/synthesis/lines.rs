@@ -43,7 +43,7 @@ pub(crate) fn list() -> &'static [Line] {
 
 /// Residual depth of an opaque line: the photosphere at its temperature minimum against the continuum.
 fn contrast(wave: f64, teff: f64) -> f64 {
-    1.0 - planck(wave, 0.74 * teff) / planck(wave, teff)
+    1.0 - planck(wave, 0.76 * teff) / planck(wave, teff)
 }
 
 /// Depth of a line of central `strength` at `v` Doppler widths: Minnaert's formula for the Voigt profile of
@@ -107,6 +107,17 @@ impl Scaling {
     /// The gas at the depth where lines form.
     pub(crate) fn gas(&self) -> &Layer {
         &self.layer
+    }
+
+    /// The star.
+    pub(crate) fn star(&self) -> &Star {
+        &self.star
+    }
+
+    /// Gas pressure over continuous opacity, relative to the Sun.
+    pub(crate) fn pressure_per_opacity(&self) -> f64 {
+        let ratio = |l: &Layer| l.pressure / l.continuum(5000.0);
+        ratio(&self.layer) / ratio(&self.sun)
     }
 
     /// Absorbers in an ionisation stage per hydrogen nucleus, relative to the Sun (abundance, Saha).

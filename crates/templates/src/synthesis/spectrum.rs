@@ -16,7 +16,7 @@ pub fn flux(star: &Star, wave: &[f64]) -> Vec<f64> {
     let knots = knots(wave[0], wave[wave.len() - 1]);
     let scaling = lines::Scaling::new(star, &layers);
     let mut smooth_flux = hydrogen_flux(&layers, &knots);
-    for (f, t) in smooth_flux.iter_mut().zip(bands::transmission(&scaling, star.feh, &knots)) {
+    for (f, t) in smooth_flux.iter_mut().zip(bands::transmission(&scaling, &knots)) {
         *f *= t;
     }
     let mut flux = linear(wave, &knots, &smooth_flux);
