@@ -7,7 +7,7 @@ use numerics::robust;
 /// A star is an outlier when its grey factor is both this many sigmas and this fraction off the others.
 const STAR_NSIG: f64 = 3.0;
 const STAR_OFFSET: f64 = 0.05;
-/// Strength of the prior that carries the vector over gaps and interstellar lines.
+/// Strength of the prior that carries the vector over gaps.
 const SMOOTHNESS: f64 = 1e-6;
 /// The mean of the grey factors has converged to 1.
 const SCALE_ACCURACY: f64 = 1e-4;

@@ -2,7 +2,9 @@
 //! has `F_f = g_f · R_f (c m_f)`, with its model `m_f` (1e-17 erg/s/cm2/Angstrom) and a grey factor `g_f`
 //! for the light that misses the fibre.
 
+mod acceptance;
 mod fit;
+mod interstellar;
 mod stars;
 
 use datamodel::{FluxCalib, Frame, StdStars, mask::spec};
@@ -59,48 +61,57 @@ pub enum Error {
 /// # Errors
 /// [`Error::NoStar`]; [`Error::Coverage`]; [`Error::Numerics`].
 pub fn run(frame: &Frame, models: &StdStars, params: &Params) -> Result<FluxCalib, Error> {
-    let mut stars = stars::select(frame, models)?;
+    let correction = acceptance::point_source_correction(&frame.fibermap, acceptance::MEDIAN_SEEING);
+    let mut stars = stars::select(frame, models, &correction)?;
     let found = stars.len();
     let common = fit::solve_with_rejection(&mut stars, params)?;
     let scales: Vec<String> = stars.iter().map(|s| format!("{}: {:.3}", s.fiber, s.scale)).collect();
     log::info!("calibration from {} of {found} stars; grey factors by fibre {}", stars.len(), scales.join(", "));
     let variance = common.variance(&stars::unit_rows(calibrate::mean_resolution(frame)));
-    let good = well_sampled(&frame.wave, &stars);
-    let mut calib = assemble(frame, &common.spectrum, &variance, &good);
+    let good = well_sampled(&stars);
+    let mut calib = assemble(frame, &common.spectrum, &variance, &good, correction);
     calib.header.set("NSTD", stars.len(), "standard stars used");
     Ok(calib)
 }
 
-/// Bins with enough stars, not next to one without; those of the interstellar lines count as good.
-fn well_sampled(wave: &[f64], stars: &[Star]) -> Vec<bool> {
+/// Bins with enough stars, not next to one without.
+fn well_sampled(stars: &[Star]) -> Vec<bool> {
     let needed = (stars.len() / 2).clamp(1, 3);
-    let n = wave.len();
-    let sampled =
-        |j: usize| stars::is_interstellar(wave[j]) || stars.iter().filter(|s| s.weight[j] > 0.0).count() >= needed;
+    let n = stars.first().map_or(0, |s| s.weight.len());
+    let sampled = |j: usize| stars.iter().filter(|s| s.weight[j] > 0.0).count() >= needed;
     let sampled: Vec<bool> = (0..n).map(sampled).collect();
     (0..n).map(|j| sampled[j.saturating_sub(1)..(j + 2).min(n)].iter().all(|ok| *ok)).collect()
 }
 
-/// `C_f = R_f c / R_f 1` of every fibre; bins without enough stars are 0 and masked.
-fn assemble(frame: &Frame, vector: &[f64], variance: &[f64], good: &[bool]) -> FluxCalib {
+/// `C_f = R_f c / (R_f 1) / p_f` of every fibre, with `p_f` the correction for a point source off its fibre;
+/// bins without enough stars are 0 and masked.
+fn assemble(frame: &Frame, vector: &[f64], variance: &[f64], good: &[bool], correction: Vec<f64>) -> FluxCalib {
     let shape = frame.flux.dim();
-    let rows: Vec<Vec<f64>> =
-        (0..shape.0).into_par_iter().map(|f| stars::unit_rows(frame.resolution_of(f)).apply(vector)).collect();
+    let bridges = interstellar::bridges(&frame.wave, good);
+    let row = |f: usize| {
+        let mut row = stars::unit_rows(frame.resolution_of(f)).apply(vector);
+        bridges.iter().for_each(|b| b.span(&mut row));
+        row
+    };
+    let rows: Vec<Vec<f64>> = (0..shape.0).into_par_iter().map(row).collect();
     let mut calib = FluxCalib {
         header: frame.header.clone(),
         wave: frame.wave.clone(),
         calib: Array2::zeros(shape),
         ivar: Array2::zeros(shape),
         mask: Array2::from_elem(shape, spec::NODATA),
-        fibercorr: Some([vec![1.0; shape.0], vec![1.0; shape.0]]),
+        fibercorr: None,
         deconvolved: Some(vector.to_vec()),
     };
-    for (f, row) in rows.iter().enumerate() {
+    for (f, (row, p)) in rows.iter().zip(&correction).enumerate() {
+        // without light of its own a fibre is calibrated like a centred one, and carries no information
+        let (p, weight) = if *p > 0.0 { (*p, 1.0) } else { (1.0, 0.0) };
         for j in (0..shape.1).filter(|&j| good[j] && row[j] > 0.0 && variance[j] > 0.0) {
-            calib.calib[(f, j)] = row[j] as f32;
-            calib.ivar[(f, j)] = (1.0 / variance[j]) as f32;
-            calib.mask[(f, j)] = 0;
+            calib.calib[(f, j)] = (row[j] / p) as f32;
+            calib.ivar[(f, j)] = (weight * p * p / variance[j]) as f32;
+            calib.mask[(f, j)] = if weight > 0.0 { 0 } else { spec::NODATA };
         }
     }
+    calib.fibercorr = Some([correction, vec![1.0; shape.0]]);
     calib
 }

@@ -4,17 +4,6 @@ use crate::Error;
 use datamodel::{Frame, StdStars};
 use numerics::{Resolution, resample, robust};
 
-/// Absorption of the interstellar medium in front of the stars, vacuum Angstrom (Ca II K and H, Na I D; Morton
-/// 2003, ApJS 149, 205); the models have none.
-const ISM_LINES: [f64; 4] = [3934.77, 3969.59, 5891.58, 5897.56];
-/// Half width in Angstrom over which the calibration is carried smoothly.
-const ISM_WIDTH: f64 = 6.0;
-
-/// Whether a bin holds an interstellar line.
-pub fn is_interstellar(wave: f64) -> bool {
-    ISM_LINES.iter().any(|line| (wave - line).abs() <= ISM_WIDTH)
-}
-
 /// One standard star.
 #[derive(Debug, Clone)]
 pub struct Star {
@@ -22,7 +11,7 @@ pub struct Star {
     pub fiber: i32,
     /// Rows sum to 1.
     pub resolution: Resolution,
-    /// electron/Angstrom.
+    /// electron/Angstrom, as if the fibre were centred.
     pub flux: Vec<f64>,
     /// Inverse variance, 0 where masked or rejected.
     pub weight: Vec<f64>,
@@ -32,8 +21,8 @@ pub struct Star {
     pub scale: f64,
 }
 
-/// The stars of the model file that have data in this frame.
-pub fn select(frame: &Frame, models: &StdStars) -> Result<Vec<Star>, Error> {
+/// The stars of the model file that have data in this frame, their flux brought to that of centred fibres.
+pub fn select(frame: &Frame, models: &StdStars, correction: &[f64]) -> Result<Vec<Star>, Error> {
     check_coverage(frame, models)?;
     let rows = frame.fibermap.fibers();
     let mut stars = Vec::new();
@@ -42,13 +31,10 @@ pub fn select(frame: &Frame, models: &StdStars) -> Result<Vec<Star>, Error> {
         let native: Vec<f64> = models.flux.row(k).iter().map(|&f| f64::from(f)).collect();
         let model = resample::resample_flux(&frame.wave, &models.wave, &native);
         let mut weight = smooth_weight(&frame.good_ivar(row));
-        for (j, w) in weight.iter_mut().enumerate() {
-            if model[j] <= 0.0 || is_interstellar(frame.wave[j]) {
-                *w = 0.0;
-            }
-        }
+        let p = correction[row];
+        weight.iter_mut().zip(&model).for_each(|(w, m)| *w = if *m > 0.0 && p > 0.0 { *w / (p * p) } else { 0.0 });
         if weight.iter().any(|w| *w > 0.0) {
-            let flux = frame.flux.row(row).iter().map(|&f| f64::from(f)).collect();
+            let flux = frame.flux.row(row).iter().map(|&f| p * f64::from(f)).collect();
             stars.push(Star {
                 fiber,
                 resolution: unit_rows(frame.resolution_of(row)),
