@@ -4,9 +4,9 @@ use crate::fibers::SkyFiber;
 use numerics::robust;
 
 /// A line matters when this fraction of the sky exceeds the noise of one fibre.
-const RELEVANT_ERROR: f64 = 0.02;
+const RELEVANT_ERROR: f64 = 0.1;
 
-/// Bins of local maxima whose 2% is above the noise of a fibre, in ascending order.
+/// Bins of local maxima whose 10% is above the noise of a fibre, in ascending order.
 pub fn bright(mean: &[f64], variance: &[f64], fibers: &[SkyFiber]) -> Vec<usize> {
     let n = mean.len();
     let noise = |j: usize| {
