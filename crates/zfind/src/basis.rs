@@ -3,7 +3,6 @@
 //! The vectors are piecewise linear in wavelength. Their running integrals are tabulated once, so that the
 //! mean over a bin costs one look-up an edge whatever the template's sampling.
 
-use crate::spectrum::Grid;
 use templates::Template;
 
 /// Vacuum rest wavelengths of the [O II] doublet, whose flux in a galaxy must not be negative.
@@ -28,33 +27,53 @@ pub struct Basis {
     /// Sum of each vector over the samples of the [O II] doublet; empty where there is no penalty.
     oii: Vec<f64>,
     nodes: Nodes,
-    /// For each node: the integral up to it of each vector, then the value of each vector.
+    lanes: usize,
+    /// For each node: the integral up to it of each vector, then the value of each vector; both padded to `lanes`.
     table: Vec<f64>,
 }
 
+/// The most vectors that a template may have.
+pub const MAX_VECTORS: usize = 32;
+
+/// A rest wavelength within the template, as the integrals are interpolated: with `d` its distance from the node
+/// below and `h` the step there, the integral of a straight line is `(d - t) f_0 + t f_1`, `t = d^2 / 2 h`.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// The node below.
+    pub node: usize,
+    /// `d`, Angstrom.
+    pub distance: f64,
+    /// `t`, Angstrom.
+    pub bend: f64,
+}
+
 impl Basis {
-    /// Tabulates a template.
-    pub fn new(template: Template) -> Self {
+    /// Tabulates a template of at most [`MAX_VECTORS`] vectors (others are dropped).
+    pub fn new(mut template: Template) -> Self {
+        if template.basis.nrows() > MAX_VECTORS {
+            template.basis = template.basis.slice(ndarray::s![..MAX_VECTORS, ..]).to_owned();
+        }
         let n = template.basis.nrows();
+        let lanes = n.next_power_of_two().max(8);
         let wave = &template.wave;
-        let mut table = vec![0.0; wave.len() * 2 * n];
-        for (i, row) in table.chunks_exact_mut(2 * n).enumerate() {
+        let mut table = vec![0.0; wave.len() * 2 * lanes];
+        for (i, row) in table.chunks_exact_mut(2 * lanes).enumerate() {
             for v in 0..n {
-                row[n + v] = template.basis[(v, i)];
+                row[lanes + v] = template.basis[(v, i)];
             }
         }
         for i in 1..wave.len() {
             let half = 0.5 * (wave[i] - wave[i - 1]);
-            let (before, row) = table.split_at_mut(i * 2 * n);
-            let previous = &before[(i - 1) * 2 * n..];
+            let (before, row) = table.split_at_mut(i * 2 * lanes);
+            let previous = &before[(i - 1) * 2 * lanes..];
             for v in 0..n {
-                row[v] = previous[v] + half * (previous[n + v] + row[n + v]);
+                row[v] = previous[v] + half * (previous[lanes + v] + row[lanes + v]);
             }
         }
         let penalised = template.spectype == "GALAXY" && template.method == templates::Method::Pca;
         let oii = if penalised { oii_sums(&template) } else { Vec::new() };
         let nodes = nodes(wave);
-        Self { template, oii, nodes, table }
+        Self { template, oii, nodes, lanes, table }
     }
 
     /// Number of vectors.
@@ -67,10 +86,9 @@ impl Basis {
         self.len() == 0
     }
 
-    /// Name as redrock writes it: `GALAXY`, `STAR:::G`.
-    pub fn name(&self) -> String {
-        let t = &self.template;
-        if t.subtype.is_empty() { t.spectype.clone() } else { format!("{}:::{}", t.spectype, t.subtype) }
+    /// Number of lanes that the vectors are padded to: 8, 16 or 32.
+    pub fn lanes(&self) -> usize {
+        self.lanes
     }
 
     /// First and last rest wavelength.
@@ -84,48 +102,33 @@ impl Basis {
         (-self.oii.iter().zip(coeff).map(|(s, c)| s * c).sum::<f64>()).max(0.0)
     }
 
-    /// Mean of each vector at redshift `z` over each bin; `out` is `[nvector, nbin]`. Zero where the template
-    /// does not reach.
-    pub fn rebin(&self, z: f64, grid: &Grid, out: &mut [f64]) {
-        let (n, nbin) = (self.len(), grid.wave.len());
-        let (first, last) = self.span();
-        let (scale, ln_scale) = (1.0 / (1.0 + z), z.ln_1p());
-        let mut low = vec![0.0; n];
-        let mut high = vec![0.0; n];
-        let mut x_low = 0.0;
-        for (e, (&edge, &ln_edge)) in grid.edges.iter().zip(&grid.ln_edges).enumerate() {
-            let x = (edge * scale).clamp(first, last);
-            self.integral(x, ln_edge - ln_scale, &mut high);
-            if e > 0 {
-                let width = x - x_low;
-                let factor = if width > 0.0 { 1.0 / (grid.edges[e] * scale - grid.edges[e - 1] * scale) } else { 0.0 };
-                for v in 0..n {
-                    out[v * nbin + e - 1] = (high[v] - low[v]) * factor;
-                }
-            }
-            std::mem::swap(&mut low, &mut high);
-            x_low = x;
-        }
-    }
-
-    /// Integrals of the vectors up to rest wavelength `x`, which lies within the template.
-    #[inline]
-    pub fn integral(&self, x: f64, ln_x: f64, out: &mut [f64]) {
-        let n = out.len();
+    /// The place of rest wavelength `x` (its logarithm `ln_x`), which lies within the template.
+    #[inline(always)]
+    pub fn place(&self, x: f64, ln_x: f64) -> Place {
         let wave = &self.template.wave;
-        let last = wave.len().saturating_sub(2);
-        let i = match self.nodes {
+        let node = match self.nodes {
             Nodes::Linear(start, inverse) => ((x - start) * inverse) as usize,
             Nodes::Log(start, inverse) => ((ln_x - start) * inverse) as usize,
             Nodes::Irregular => wave.partition_point(|w| *w <= x).saturating_sub(1),
         }
-        .min(last);
-        let d = x - wave[i];
-        let t = 0.5 * d * d / (wave[i + 1] - wave[i]);
-        let row = &self.table[i * 2 * n..(i + 2) * 2 * n];
-        for (v, o) in out.iter_mut().enumerate() {
-            *o = row[v] + (d - t) * row[n + v] + t * row[3 * n + v];
-        }
+        .min(wave.len().saturating_sub(2));
+        let distance = x - wave[node];
+        Place { node, distance, bend: 0.5 * distance * distance / (wave[node + 1] - wave[node]) }
+    }
+
+    /// The rows of a node and the next: integrals, values, integrals, values.
+    #[inline(always)]
+    pub fn rows(&self, node: usize) -> &[f64] {
+        &self.table[node * 2 * self.lanes..(node + 2) * 2 * self.lanes]
+    }
+
+    /// Integrals of the vectors up to rest wavelength `x`, which lies within the template.
+    pub fn integral(&self, x: f64) -> Vec<f64> {
+        let place = self.place(x, x.ln());
+        let rows = self.rows(place.node);
+        let row = |k: usize, v: usize| rows[k * self.lanes + v];
+        let value = |v: usize| row(0, v) + (place.distance - place.bend) * row(1, v) + place.bend * row(3, v);
+        (0..self.len()).map(value).collect()
     }
 }
 
@@ -181,19 +184,15 @@ mod tests {
         let linear: Vec<f64> = (0..4000).map(|i| 3000.0 + 0.7 * f64::from(i)).collect();
         let log: Vec<f64> = (0..4000).map(|i| 10f64.powf(3.4771 + 7e-5 * f64::from(i))).collect();
         let irregular: Vec<f64> = (0..4000).map(|i| 3000.0 + 0.7 * f64::from(i) + 0.3 * f64::from(i % 2)).collect();
-        let grid = Grid::new((0..3000).map(|i| 3600.0 + 0.8 * f64::from(i)).collect());
+        let edges: Vec<f64> = (0..2000).map(|i| 3100.3 + 0.9 * f64::from(i)).collect();
         for wave in [linear, log, irregular] {
             let basis = Basis::new(template(wave.clone(), "STAR"));
-            for z in [0.0, 0.123, 0.4] {
-                let mut out = vec![0.0; 3 * 3000];
-                basis.rebin(z, &grid, &mut out);
-                let observed: Vec<f64> = wave.iter().map(|w| w * (1.0 + z)).collect();
-                for v in 0..3 {
-                    let flux = basis.template.basis.row(v).to_vec();
-                    let expected = numerics::resample::rebin(&grid.wave, &observed, &flux);
-                    for (a, b) in out[v * 3000..].iter().zip(&expected) {
-                        assert!((a - b).abs() < 1e-9, "z {z}: {a} {b}");
-                    }
+            for v in 0..3 {
+                let flux = basis.template.basis.row(v).to_vec();
+                let expected = numerics::resample::integrate_linear(&edges, &wave, &flux);
+                for (e, expected) in edges.windows(2).zip(expected) {
+                    let found = basis.integral(e[1])[v] - basis.integral(e[0])[v];
+                    assert!((found - expected).abs() < 1e-9, "{found} {expected}");
                 }
             }
         }

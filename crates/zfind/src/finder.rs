@@ -3,7 +3,7 @@
 use crate::{
     basis::Basis,
     classify::{self, Ranked},
-    model::Workspace,
+    model::Data,
     prior::Prior,
     scan::{Scanner, Transformed},
     search::{Minimum, Search},
@@ -62,17 +62,16 @@ impl Finder {
             return Answer::default();
         }
         let scans = self.scan(&target, prior);
-        let null_chi2 = target.null_chi2();
+        let mut data = Data::new(&target);
         let lowest = |scan: &[f64]| scan.iter().copied().fold(f64::INFINITY, f64::min);
         let mut order: Vec<(f64, usize)> = scans.iter().enumerate().map(|(t, s)| (lowest(s), t)).collect();
         order.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut work = Workspace::default();
         let mut fits: Vec<Minimum> = Vec::new();
         for (chi2, t) in order {
             let basis = &self.bases[t];
-            let hopeful = chi2 - slack(basis, &scans[t], chi2, null_chi2);
+            let hopeful = chi2 - slack(basis, &scans[t], chi2, data.null_chi2);
             if self.complete || hopeful <= classify::bound(&fits, &basis.template.spectype, npixels, self.nminima) {
-                fits.extend(Search::new(basis, &target, prior, &mut work).minima(t, Some(&scans[t]), self.nminima));
+                fits.extend(Search::new(basis, &mut data, prior).minima(t, Some(&scans[t]), self.nminima));
             }
         }
         Answer { npixels, ranked: classify::rank(fits, npixels, self.nminima), scans }
@@ -97,10 +96,10 @@ impl Finder {
     pub fn run_exhaustively(&self, mut target: Target, prior: Option<&Prior>) -> Answer {
         target.channels.iter_mut().for_each(|c| c.clean(self.coverage));
         let npixels = target.npixels();
-        let mut work = Workspace::default();
+        let mut data = Data::new(&target);
         let mut fits = Vec::new();
         for (t, basis) in self.bases.iter().enumerate() {
-            fits.extend(Search::new(basis, &target, prior, &mut work).minima(t, None, self.nminima));
+            fits.extend(Search::new(basis, &mut data, prior).minima(t, None, self.nminima));
         }
         Answer { npixels, ranked: classify::rank(fits, npixels, self.nminima), scans: Vec::new() }
     }

@@ -12,6 +12,7 @@ pub mod fibermap;
 pub mod finder;
 pub mod forest;
 pub mod input;
+pub mod kernel;
 pub mod lattice;
 pub mod minima;
 pub mod model;

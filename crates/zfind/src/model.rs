@@ -3,11 +3,13 @@
 
 use crate::{
     basis::Basis,
-    forest, nnls,
-    spectrum::{Channel, Target},
+    forest,
+    kernel::{self, Rows, Sums},
+    nnls,
+    spectrum::{Channel, Grid, Target},
 };
 use numerics::{SymmetricBand, banded::dot};
-use templates::Method;
+use templates::{Igm, Method};
 
 /// chi2 of a redshift at which no coefficients can be found (redrock's value).
 pub const SINGULAR: f64 = 9_999_999.0;
@@ -35,12 +37,29 @@ pub struct Normal {
     pub null_chi2: f64,
 }
 
-/// Scratch memory of [`fit`], reused between calls.
+/// A target's data in the form that the fits read, and scratch memory.
+#[derive(Debug)]
+pub struct Data<'a> {
+    channels: Vec<ChannelData<'a>>,
+    /// chi2 of the model 0.
+    pub null_chi2: f64,
+    binned: Binned,
+}
+
+#[derive(Debug)]
+struct ChannelData<'a> {
+    channel: &'a Channel,
+    weighted_flux: Vec<f64>,
+    resolution: Vec<f64>,
+    half: usize,
+}
+
+/// The vectors on the bins, for each number of lanes.
 #[derive(Debug, Default)]
-pub struct Workspace {
-    binned: Vec<f64>,
-    seen: Vec<f64>,
-    weighted: Vec<f64>,
+struct Binned {
+    lanes_8: Vec<[f64; 8]>,
+    lanes_16: Vec<[f64; 16]>,
+    lanes_32: Vec<[f64; 32]>,
 }
 
 impl Normal {
@@ -85,54 +104,150 @@ impl Normal {
     }
 }
 
-/// The normal equations of a template's vectors at redshift `z`.
-pub fn normal(basis: &Basis, target: &Target, z: f64, null_chi2: f64, work: &mut Workspace) -> Normal {
-    let n = basis.len();
-    let mut normal = Normal::zeros(n, null_chi2);
-    for channel in &target.channels {
-        let nbin = channel.grid.wave.len();
-        project(basis, channel, z, work);
-        work.weighted.resize(nbin, 0.0);
-        for a in 0..n {
-            let seen = &work.seen[a * nbin..(a + 1) * nbin];
-            work.weighted.iter_mut().zip(seen).zip(&channel.ivar).for_each(|((o, s), w)| *o = s * w);
-            normal.rhs[a] += dot(&work.weighted, &channel.flux);
-            for b in 0..=a {
-                normal.matrix.add(a, b, dot(&work.weighted, &work.seen[b * nbin..(b + 1) * nbin]));
+impl<'a> Data<'a> {
+    /// Arranges a target's data.
+    pub fn new(target: &'a Target) -> Self {
+        let channels = target.channels.iter().map(ChannelData::new).collect();
+        Self { channels, null_chi2: target.null_chi2(), binned: Binned::default() }
+    }
+
+    /// The best fit of a template at redshift `z`.
+    pub fn fit(&mut self, basis: &Basis, z: f64) -> Fit {
+        self.normal(basis, z).solve(basis.template.method)
+    }
+
+    /// The normal equations of a template's vectors at redshift `z`.
+    pub fn normal(&mut self, basis: &Basis, z: f64) -> Normal {
+        let mut normal = Normal::zeros(basis.len(), self.null_chi2);
+        let Self { channels, binned, .. } = self;
+        match basis.lanes() {
+            8 => sum(channels, basis, z, &mut binned.lanes_8, kernel::accumulate_8, &mut normal),
+            16 => sum(channels, basis, z, &mut binned.lanes_16, kernel::accumulate_16, &mut normal),
+            _ => sum(channels, basis, z, &mut binned.lanes_32, kernel::accumulate_32, &mut normal),
+        }
+        normal
+    }
+}
+
+/// Sums over the channels.
+fn sum<const L: usize>(
+    channels: &[ChannelData],
+    basis: &Basis,
+    z: f64,
+    binned: &mut Vec<[f64; L]>,
+    accumulate: fn(&Basis, &Rows, f64, &mut Vec<[f64; L]>, &mut Sums<L>),
+    normal: &mut Normal,
+) {
+    let mut sums = Sums { matrix: [[0.0; L]; L], rhs: [0.0; L] };
+    channels.iter().for_each(|c| accumulate(basis, &c.rows(basis.template.igm, z), z, binned, &mut sums));
+    for a in 0..basis.len() {
+        normal.rhs[a] = sums.rhs[a];
+        (0..=a).for_each(|b| normal.matrix.add(a, b, sums.matrix[a][b]));
+    }
+}
+
+impl<'a> ChannelData<'a> {
+    fn new(channel: &'a Channel) -> Self {
+        let half = channel.resolution.ndiag() / 2;
+        let ndiag = 2 * half + 1;
+        let mut resolution = vec![0.0; channel.grid.wave.len() * ndiag];
+        for (i, row) in resolution.chunks_exact_mut(ndiag).enumerate() {
+            for j in channel.resolution.columns(i) {
+                row[j + half - i] = channel.resolution.get(i, j);
+            }
+        }
+        let weighted_flux = channel.flux.iter().zip(&channel.ivar).map(|(f, w)| f * w).collect();
+        Self { channel, weighted_flux, resolution, half }
+    }
+
+    fn rows(&self, igm: Igm, z: f64) -> Rows<'_> {
+        Rows {
+            grid: &self.channel.grid,
+            weight: &self.channel.ivar,
+            weighted_flux: &self.weighted_flux,
+            resolution: &self.resolution,
+            half: self.half,
+            absorption: absorption(&self.channel.grid, igm, z),
+        }
+    }
+}
+
+/// The stretches of bins that lie between two Lyman lines at redshift `z`, with their transmissions.
+fn absorption(grid: &Grid, igm: Igm, z: f64) -> Vec<(std::ops::Range<usize>, &[f64])> {
+    let limits = forest::limits(igm);
+    let below = |limit: f64| grid.wave.partition_point(|w| *w < limit * (1.0 + z));
+    let range = |s: usize| limits.get(s + 1).map_or(0, |&l| below(l))..below(limits[s]);
+    let stretches = grid.forest(igm).iter().enumerate().map(|(s, t)| (range(s), &t[range(s)]));
+    stretches.filter(|(r, _)| !r.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use numerics::Resolution;
+    use rand::{Rng, SeedableRng};
+    use std::sync::Arc;
+    use templates::{Template, igm::transmission};
+
+    /// The sums agree with the model written out bin by bin with the routines of `numerics`, with forest and
+    /// resolution, for templates of any number of vectors.
+    #[test]
+    fn normal_equations_are_those_of_the_model_written_out() {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        let grid = Arc::new(Grid::new((0..300).map(|i| 3700.0 + 1.1 * f64::from(i)).collect()));
+        let plane = ndarray::Array2::from_shape_fn((7, 300), |_| rng.random_range(0.0..0.3f32));
+        let resolution = Resolution::from_dia(plane.view());
+        let flux: Vec<f64> = (0..300).map(|_| rng.random_range(-1.0..3.0)).collect();
+        let ivar: Vec<f64> = (0..300).map(|i| if i % 9 == 0 { 0.0 } else { rng.random_range(0.0..2.0) }).collect();
+        let target = Target { id: 1, channels: vec![Channel { grid: grid.clone(), flux, ivar, resolution }] };
+        let wave: Vec<f64> = (0..2000).map(|i| 900.0 + 0.3 * f64::from(i)).collect();
+        for (n, igm) in [(1, Igm::None), (5, Igm::Kamble20), (10, Igm::Calura12), (20, Igm::Calura12)] {
+            let basis = ndarray::Array2::from_shape_fn((n, 2000), |_| rng.random_range(0.0..1.0));
+            let template = Template {
+                spectype: "QSO".into(),
+                subtype: String::new(),
+                version: String::new(),
+                source: String::new(),
+                wave: wave.clone(),
+                basis: basis.clone(),
+                redshifts: vec![2.5],
+                igm,
+                method: Method::Pca,
+            };
+            let z = 2.47;
+            let observed: Vec<f64> = wave.iter().map(|w| w * (1.0 + z)).collect();
+            let seen: Vec<Vec<f64>> = (0..n)
+                .map(|v| {
+                    let mut m = numerics::resample::rebin(&grid.wave, &observed, &basis.row(v).to_vec());
+                    m.iter_mut().zip(&grid.wave).for_each(|(m, &w)| *m *= transmission(igm, z, w));
+                    target.channels[0].resolution.apply(&m)
+                })
+                .collect();
+            let normal = Data::new(&target).normal(&Basis::new(template), z);
+            let c = &target.channels[0];
+            for a in 0..n {
+                let rhs: f64 = (0..300).map(|i| c.ivar[i] * c.flux[i] * seen[a][i]).sum();
+                assert!((normal.rhs[a] - rhs).abs() < 1e-9 * rhs.abs().max(1.0));
+                for b in 0..=a {
+                    let m: f64 = (0..300).map(|i| c.ivar[i] * seen[a][i] * seen[b][i]).sum();
+                    assert!((normal.matrix.get(a, b) - m).abs() < 1e-9 * m.abs().max(1.0));
+                }
             }
         }
     }
-    normal
-}
 
-/// The best fit of a template at redshift `z`.
-pub fn fit(basis: &Basis, target: &Target, z: f64, null_chi2: f64, work: &mut Workspace) -> Fit {
-    normal(basis, target, z, null_chi2, work).solve(basis.template.method)
-}
-
-/// The vectors as a channel sees them, into `work.seen` (`[nvector, nbin]`).
-fn project(basis: &Basis, channel: &Channel, z: f64, work: &mut Workspace) {
-    let (n, nbin) = (basis.len(), channel.grid.wave.len());
-    work.binned.resize(n * nbin, 0.0);
-    work.seen.resize(n * nbin, 0.0);
-    basis.rebin(z, &channel.grid, &mut work.binned);
-    absorb(basis, channel, z, &mut work.binned);
-    for (binned, seen) in work.binned.chunks_exact(nbin).zip(work.seen.chunks_exact_mut(nbin)) {
-        channel.resolution.apply_into(binned, seen);
-    }
-}
-
-/// Multiplies the vectors by the transmission of the intergalactic medium.
-fn absorb(basis: &Basis, channel: &Channel, z: f64, binned: &mut [f64]) {
-    let model = basis.template.igm;
-    let wave = &channel.grid.wave;
-    let nbin = wave.len();
-    let limits = forest::limits(model);
-    let below = |limit: f64| wave.partition_point(|w| *w < limit * (1.0 + z));
-    for (s, transmission) in channel.grid.forest(model).iter().enumerate() {
-        let range = limits.get(s + 1).map_or(0, |&l| below(l))..below(limits[s]);
-        for vector in binned.chunks_exact_mut(nbin) {
-            vector[range.clone()].iter_mut().zip(&transmission[range.clone()]).for_each(|(v, t)| *v *= t);
-        }
+    #[test]
+    fn chi2_is_that_of_the_residuals_and_singular_matrices_are_told() {
+        // f = (1, 2, 4) at x = (0, 1, 2), weights 1: the straight line 5/6 + 3/2 x leaves 1/6
+        let mut normal = Normal::zeros(2, 21.0);
+        normal.matrix.add(0, 0, 3.0);
+        normal.matrix.add(1, 0, 3.0);
+        normal.matrix.add(1, 1, 5.0);
+        normal.rhs = vec![7.0, 10.0];
+        let fit = normal.solve(Method::Pca);
+        assert!((fit.chi2 - 1.0 / 6.0).abs() < 1e-12 && (fit.coeff[1] - 1.5).abs() < 1e-12);
+        assert!((normal.solve(Method::Nmf).chi2 - 1.0 / 6.0).abs() < 1e-12);
+        normal.matrix.add(1, 1, -2.0);
+        assert_eq!(normal.solve(Method::Pca).chi2, SINGULAR);
     }
 }

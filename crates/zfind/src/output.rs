@@ -27,7 +27,7 @@ pub fn zbest(inputs: &Inputs, finder: &Finder, answers: &[Answer], mut header: H
 fn template_keywords(finder: &Finder, header: &mut Header) {
     header.set("RRVER", concat!("specmill ", env!("CARGO_PKG_VERSION")), "program that fitted the redshifts");
     for (i, basis) in finder.bases().iter().enumerate() {
-        header.set(&format!("TEMNAM{i:02}"), basis.name(), "template");
+        header.set(&format!("TEMNAM{i:02}"), basis.template.full_type(), "template");
         header.set(&format!("TEMVER{i:02}"), basis.template.version.as_str(), "its version");
         header.set(&format!("TEMFIL{i:02}"), basis.template.source.as_str(), "its file");
     }
@@ -92,7 +92,7 @@ pub fn write_details(path: &Path, inputs: &Inputs, finder: &Finder, answers: &[A
         let values: Vec<f32> = answers.iter().flat_map(row).map(|c| c.min(1e30) as f32).collect();
         let Ok(scans) = Array2::from_shape_vec((answers.len(), redshifts.len()), values) else { continue };
         let mut header = Header::new();
-        header.set("TEMNAM", basis.name(), "template");
+        header.set("TEMNAM", basis.template.full_type(), "template");
         fits.image(&format!("REDSHIFTS_{t:02}"), ndarray::ArrayView1::from(redshifts.as_slice()), &header)?;
         fits.image(&format!("ZSCAN_{t:02}"), scans.view(), &header)?;
     }

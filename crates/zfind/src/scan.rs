@@ -243,16 +243,15 @@ impl Scanner {
         let len = self.layout.lattice.len + (self.samples - 1) * self.decimation;
         let (first, last) = basis.span();
         let mut vectors = vec![vec![0.0; len]; basis.len()];
-        let (mut low, mut high) = (vec![0.0; basis.len()], vec![0.0; basis.len()]);
+        let mut low = vec![0.0; basis.len()];
         let mut x_low = 0.0;
         for i in 0..=len {
             let x = self.rest_wave(i as f64 - 0.5).clamp(first, last);
-            basis.integral(x, x.ln(), &mut high);
+            let high = basis.integral(x);
             if i > 0 && x > x_low {
                 vectors.iter_mut().zip(high.iter().zip(&low)).for_each(|(v, (h, l))| v[i - 1] = (h - l) / (x - x_low));
             }
-            std::mem::swap(&mut low, &mut high);
-            x_low = x;
+            (low, x_low) = (high, x);
         }
         // the bin itself has an rms width of step / sqrt(12)
         let bin = self.layout.lattice.step * std::f64::consts::LN_10 * LIGHT_SPEED;
@@ -270,8 +269,7 @@ fn pairs(n: usize) -> impl Iterator<Item = (usize, usize)> {
 fn fold(data: &[Complex<f64>], vector: &[Complex<f64>], factor: Complex<f64>, buffer: &mut [Complex<f64>]) {
     let length = 2 * (data.len() - 1);
     let folded = buffer.len();
-    for (start, (d, v)) in data.chunks(folded).zip(vector.chunks(folded)).enumerate() {
-        let _ = start;
+    for (d, v) in data.chunks(folded).zip(vector.chunks(folded)) {
         for (b, (d, v)) in buffer.iter_mut().zip(d.iter().zip(v)) {
             *b += factor * (d.conj() * v);
         }

@@ -5,9 +5,8 @@ use crate::{
     basis::Basis,
     classify::same_redshift,
     minima::{local_minima, parabola, velocity},
-    model::{self, SINGULAR, Workspace},
+    model::{Data, SINGULAR},
     prior::Prior,
-    spectrum::Target,
 };
 use datamodel::mask::zwarn::{BAD_MINFIT, Z_FITLIMIT};
 
@@ -43,21 +42,19 @@ pub struct Minimum {
 }
 
 /// One template and one target.
-pub struct Search<'a> {
+pub struct Search<'a, 'd> {
     basis: &'a Basis,
-    target: &'a Target,
+    data: &'a mut Data<'d>,
     prior: Option<&'a Prior>,
-    null_chi2: f64,
-    work: &'a mut Workspace,
     /// Exact chi2 (with penalty and prior) on the grid; NaN where it is not known.
     exact: Vec<f64>,
 }
 
-impl<'a> Search<'a> {
+impl<'a, 'd> Search<'a, 'd> {
     /// Nothing is computed yet.
-    pub fn new(basis: &'a Basis, target: &'a Target, prior: Option<&'a Prior>, work: &'a mut Workspace) -> Self {
+    pub fn new(basis: &'a Basis, data: &'a mut Data<'d>, prior: Option<&'a Prior>) -> Self {
         let exact = vec![f64::NAN; basis.template.redshifts.len()];
-        Self { basis, target, prior, null_chi2: target.null_chi2(), work, exact }
+        Self { basis, data, prior, exact }
     }
 
     /// The best `nminima` minima of template number `template`, by chi2. `coarse` is the scan, prior included; without
@@ -99,7 +96,7 @@ impl<'a> Search<'a> {
 
     /// Exact chi2 with penalty, and coefficients.
     fn chi2(&mut self, z: f64) -> (f64, Vec<f64>) {
-        let fit = model::fit(self.basis, self.target, z, self.null_chi2, self.work);
+        let fit = self.data.fit(self.basis, z);
         (fit.chi2 + self.basis.penalty(&fit.coeff), fit.coeff)
     }
 
