@@ -1,5 +1,7 @@
 //! Template files of redrock and SDSS, and the star models of SDSS, as they are distributed.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use numerics::interp;
@@ -12,8 +14,17 @@ fn redrocks_files_load_with_their_grids_and_igm() {
     let set = load(&[folder.join("redrock")]).unwrap();
     let names: Vec<String> = set.iter().map(Template::full_type).collect();
     let expected = [
-        "GALAXY", "QSO:::HIZ", "QSO:::LOZ", "STAR:::A", "STAR:::B", "STAR:::CV", "STAR:::F", "STAR:::G", "STAR:::K",
-        "STAR:::M", "STAR:::WD",
+        "GALAXY",
+        "QSO:::HIZ",
+        "QSO:::LOZ",
+        "STAR:::A",
+        "STAR:::B",
+        "STAR:::CV",
+        "STAR:::F",
+        "STAR:::G",
+        "STAR:::K",
+        "STAR:::M",
+        "STAR:::WD",
     ];
     assert_eq!(names, expected);
 
@@ -35,7 +46,7 @@ fn redrocks_files_load_with_their_grids_and_igm() {
     let sdss = Template::read(&folder.join("sdss/spEigenGal-56436.fits")).unwrap();
     assert_eq!((sdss.spectype.as_str(), sdss.basis.nrows()), ("GALAXY", 4));
     assert!((sdss.wave[0].log10() - 3.073).abs() < 1e-9);
-    assert!(load(&[folder.join("absent")]).is_err() && load(&[folder.clone()]).is_err());
+    assert!(load(&[folder.join("absent")]).is_err() && load(std::slice::from_ref(&folder)).is_err());
 }
 
 #[test]
@@ -63,8 +74,7 @@ fn models_are_drawn_from_redrocks_files() {
 
 /// Mean flux between two wavelengths.
 fn mean(wave: &[f64], flux: &[f64], from: f64, to: f64) -> f64 {
-    let inside: Vec<f64> =
-        wave.iter().zip(flux).filter(|(w, _)| **w >= from && **w < to).map(|(_, f)| *f).collect();
+    let inside: Vec<f64> = wave.iter().zip(flux).filter(|(w, _)| **w >= from && **w < to).map(|(_, f)| *f).collect();
     inside.iter().sum::<f64>() / inside.len() as f64
 }
 

@@ -1,5 +1,7 @@
 //! The compact pass bands give the magnitudes of the published curves.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use templates::filters::{DECAM_G, DECAM_R, DECAM_Z};
@@ -35,7 +37,7 @@ fn magnitudes_agree_with_the_published_curves() {
             .filter(|(w, _)| (3410.0..10390.0).contains(w))
             .collect();
         assert!(curve.len() > 300);
-        for temperature in [3000.0, 4500.0, 6000.0, 9000.0, 20000.0, 60000.0] {
+        for temperature in [4000.0, 5000.0, 6000.0, 9000.0, 20000.0, 60000.0] {
             let planck = |w: f64| 1e20 / w.powi(5) / (1.43878e8 / (w * temperature)).exp_m1();
             let flux: Vec<f64> = wave.iter().map(|w| planck(*w)).collect();
             let ours = filter.ab_magnitude(&wave, &flux).unwrap();

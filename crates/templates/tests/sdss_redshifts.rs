@@ -1,6 +1,8 @@
 //! The built-in templates find the redshifts of real spectra: those of eBOSS galaxies and quasars that the
 //! survey's own pipeline is sure of.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use datamodel::fits::FitsReader;
@@ -30,7 +32,8 @@ struct Scan {
     name: String,
     first: usize,
     vectors: Vec<Vec<f64>>,
-    shifts: std::ops::Range<isize>,
+    /// Shifts to try; quasars have broad lines and need only every second one.
+    shifts: Vec<isize>,
 }
 
 fn log_centres(first: usize, n: usize) -> Vec<f64> {
@@ -50,7 +53,8 @@ impl Scan {
         let vectors =
             template.basis.rows().into_iter().map(|row| resample::rebin(&grid, wave, &row.to_vec())).collect();
         let shift = |z: f64| (1.0 + z).log10() / STEP;
-        let shifts = shift(z[0]).round() as isize..shift(z[z.len() - 1]).round() as isize + 1;
+        let every = if template.spectype == "QSO" { 2 } else { 1 };
+        let shifts = (shift(z[0]).round() as isize..=shift(z[z.len() - 1]).round() as isize).step_by(every).collect();
         Self { name: template.spectype.clone(), first, vectors, shifts }
     }
 
@@ -58,7 +62,7 @@ impl Scan {
     fn best(&self, target: &Target) -> (f64, f64) {
         let n = self.vectors.len();
         let mut best = (f64::INFINITY, 0.0);
-        for shift in self.shifts.clone() {
+        for &shift in &self.shifts {
             // the part of the data that the shifted template covers
             let offset = target.first as isize - self.first as isize - shift;
             let from = (-offset).max(0) as usize;
@@ -73,8 +77,8 @@ impl Scan {
             let mut weighted = vec![0.0; to - from];
             for i in 0..n {
                 weighted.iter_mut().zip(rows[i].iter().zip(w)).for_each(|(o, (a, b))| *o = a * b);
-                for j in 0..=i {
-                    normal.add(i, j, dot(&weighted, rows[j]));
+                for (j, row) in rows[..=i].iter().enumerate() {
+                    normal.add(i, j, dot(&weighted, row));
                 }
                 rhs[i] = dot(rows[i], wf);
                 normal.add(i, i, 1e-9);
@@ -165,8 +169,6 @@ fn redshifts_of_real_galaxies_and_quasars() {
     let half = targets.len() / 2;
     let answers: Vec<(f64, String, f64)> = std::thread::scope(|scope| {
         let scans = &scans;
-        let part = |list: &'static str, t: &[Target]| (list, t.len());
-        let _ = part;
         let other = scope.spawn(|| targets[half..].iter().map(|t| fit(scans, t)).collect::<Vec<_>>());
         let mut answers: Vec<_> = targets[..half].iter().map(|t| fit(scans, t)).collect();
         answers.extend(other.join().unwrap());
@@ -193,5 +195,6 @@ fn redshifts_of_real_galaxies_and_quasars() {
             right += ok;
         }
     }
-    assert!(n > 100 && right * 10 >= n * 6, "{right} of {n}");
+    // redrock's own templates get 110 of these 116 right in this scan, ours 114 when they were made
+    assert!(n > 100 && right * 10 >= n * 9, "{right} of {n}");
 }

@@ -75,8 +75,7 @@ pub(crate) fn templates() -> Vec<Template> {
         .par_iter()
         .map(|kind| {
             let mut halton = Halton::new();
-            let family: Vec<Vec<f64>> =
-                (0..MEMBERS).map(|_| kind.member(&wave, &mut halton.next_point())).collect();
+            let family: Vec<Vec<f64>> = (0..MEMBERS).map(|_| kind.member(&wave, &mut halton.next_point())).collect();
             Template {
                 spectype: "STAR".to_string(),
                 subtype: kind.name.to_string(),

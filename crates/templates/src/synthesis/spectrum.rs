@@ -59,10 +59,8 @@ fn hydrogen_flux(layers: &[Layer], wave: &[f64]) -> Vec<f64> {
     // opacity at 5000 A sets the scale of depth
     let reference: Vec<f64> = layers.iter().map(|l| l.continuum(5000.0)).collect();
     let coarse = continuum_knots(wave[0], wave[wave.len() - 1]);
-    let continuum: Vec<Vec<f64>> = coarse
-        .iter()
-        .map(|w| layers.iter().zip(&reference).map(|(l, r)| l.continuum(*w) / r).collect())
-        .collect();
+    let continuum: Vec<Vec<f64>> =
+        coarse.iter().map(|w| layers.iter().zip(&reference).map(|(l, r)| l.continuum(*w) / r).collect()).collect();
     let lines: Vec<(f64, f64, Vec<hydrogen::Profile>)> = hydrogen::lines()
         .iter()
         .map(|line| {
