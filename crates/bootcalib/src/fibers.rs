@@ -32,14 +32,13 @@ pub struct Fiber {
     pub seen: bool,
 }
 
-/// Columns of the peaks of a cut, pixels, ascending. `good` marks the usable columns.
-pub fn peaks(cut: &[f64], good: &[bool]) -> Vec<f64> {
+/// Columns of the peaks of a cut with errors `noise`, pixels, ascending. `good` marks the usable columns.
+pub fn peaks(cut: &[f64], good: &[bool], noise: f64) -> Vec<f64> {
     let seen: Vec<f64> = cut.iter().zip(good).filter(|(_, g)| **g).map(|(c, _)| *c).collect();
     let (Some(low), Some(high)) = (robust::percentile(&seen, 5.0), robust::percentile(&seen, 97.0)) else {
         return Vec::new();
     };
-    let noise = robust::mad_sigma(&seen.iter().copied().filter(|c| *c < low + 0.02 * (high - low)).collect::<Vec<_>>());
-    let threshold = low + (0.08 * (high - low)).max(7.0 * noise.unwrap_or(0.0));
+    let threshold = low + (0.08 * (high - low)).max(7.0 * noise);
     let ivar: Vec<f64> = good.iter().map(|g| f64::from(u8::from(*g))).collect();
     let mut found: Vec<f64> = Vec::new();
     for i in 1..cut.len().saturating_sub(1) {
@@ -174,6 +173,6 @@ mod tests {
     fn nothing_gives_nothing() {
         assert!(number(&[]).is_empty());
         assert!(number(&[100.0, 900.0]).is_empty());
-        assert!(peaks(&[0.0; 100], &[true; 100]).is_empty());
+        assert!(peaks(&[0.0; 100], &[true; 100], 1.0).is_empty());
     }
 }

@@ -53,7 +53,8 @@ pub fn trace(flat: &Image) -> Result<Traces, BootError> {
     let (mut cut, ivar) = cut(flat, middle.saturating_sub(MIDDLE), (middle + MIDDLE + 1).min(ny));
     let good: Vec<bool> = ivar.iter().map(|w| *w > 0.0).collect();
     interp::fill(&mut cut, &good);
-    let peaks = fibers::peaks(&cut, &good);
+    let errors: Vec<f64> = ivar.iter().filter(|w| **w > 0.0).map(|w| 1.0 / w.sqrt()).collect();
+    let peaks = fibers::peaks(&cut, &good, robust::median(&errors).unwrap_or(0.0));
     let fibers = fibers::number(&peaks);
     if fibers.is_empty() || fibers.iter().filter(|f| f.seen).count() < BUNDLE / 2 {
         return Err(BootError::NoFibers { found: peaks.len() });

@@ -24,7 +24,7 @@ const COMMON: f64 = 0.25;
 /// Lines closer than this to one of a tenth of their intensity are blends, Angstrom.
 const BLEND: f64 = 3.0;
 /// Tolerances in Angstrom and terms when a fibre follows its neighbour.
-const NEIGHBOUR_ROUNDS: [(f64, usize); 3] = [(1.0, 3), (0.8, 4), (0.6, 5)];
+const NEIGHBOUR_ROUNDS: [(f64, usize); 3] = [(1.0, 5), (0.8, 5), (0.6, 5)];
 /// Error that is added to a centroid's, pixels.
 const FLOOR: f64 = 0.02;
 
