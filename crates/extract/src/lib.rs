@@ -61,7 +61,7 @@ pub struct Params {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ExtractError {
     /// The PSF does not have the fibres.
-    #[error("fibres {}-{} are wanted, but the PSF has {nfiber} fibres", fibers.start, fibers.end.saturating_sub(1))]
+    #[error("fibres {}-{} are wanted, but the PSF has {nfiber} fibres", fibers.start, fibers.end.max(fibers.start + 1) - 1)]
     NoSuchFiber {
         /// Fibres that were asked for.
         fibers: Range<usize>,
@@ -81,14 +81,16 @@ pub enum ExtractError {
         image: (usize, usize),
     },
     /// The image is not the one that the PSF describes.
-    #[error("the image has {}x{} pixels (rows x columns), but the PSF is one for {}x{} pixels, and fibre {fiber} lies off the image", image.0, image.1, expected.0, expected.1)]
+    #[error(
+        "the image has {}x{} pixels (rows x columns), but the PSF describes one of {}x{}, and the image is no cut-out of \
+         it that holds every spot of the fibres wanted: take the PSF of this camera",
+        image.0, image.1, expected.0, expected.1
+    )]
     WrongSize {
         /// Rows and columns.
         image: (usize, usize),
         /// Rows and columns of the PSF.
         expected: (usize, usize),
-        /// A fibre that was asked for.
-        fiber: usize,
     },
     /// The equations could not be solved.
     #[error("fibres {}-{}: {source}", fibers.start, fibers.end - 1)]

@@ -1,9 +1,16 @@
 //! `desi_extract`: spectra, inverse variances and resolution matrices from an image.
 
-use datamodel::{Camera, Fibermap, GaussHermitePsf, Header, Image, check_camera, fits::FitsWriter};
+use datamodel::{
+    Camera, Fibermap, GaussHermitePsf, Header, Image, check_camera,
+    fits::{FitsReader, FitsWriter},
+};
 use extract::{Decorrelation, ExtractError, Grid, Params, Pixels, frame, frame::FIBERS_PER_SPECTROGRAPH, size};
+use ndarray::Array2;
 use psf::Psf;
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 use step::Error;
 
 #[derive(clap::Args)]
@@ -44,6 +51,10 @@ struct Args {
     /// What to decorrelate: 'signal' within each fibre, 'noise' between fibres too
     #[arg(long, default_value = "signal")]
     decorrelate: Decorrelation,
+    /// Term GH-0-0 of the PSF: 'one', as the fit that wrote the file meant, or 'stored' as in the file, whose left-overs
+    /// other extraction programs evaluate
+    #[arg(long, default_value = "one", value_parser = ["one", "stored"])]
+    gh00: String,
     /// Leave out the tails of the PSF, as programs do that know none
     #[arg(long)]
     no_tails: bool,
@@ -93,10 +104,28 @@ fn run(args: Args) -> step::Result {
 }
 
 fn read_psf(args: &Args, camera: Camera) -> Result<Psf, Error> {
-    let file = GaussHermitePsf::read(&args.psf)?;
+    let mut file = GaussHermitePsf::read(&args.psf)?;
     check_camera(&unquoted(&file.header), &args.psf, "PSF", camera)?;
+    if args.gh00 == "stored" {
+        file.parameters.insert("GH-0-0".to_string(), stored_gh00(&args.psf)?);
+    }
     let psf = Psf::new(file).map_err(|e| Error::data(&args.psf, e))?;
     Ok(if args.no_tails { psf.without_tails() } else { psf })
+}
+
+/// Row GH-0-0 of a PSF file as it is stored; the PSF's own reader takes it for 1.
+fn stored_gh00(path: &Path) -> Result<Array2<f64>, Error> {
+    let table = FitsReader::open(path)?.table("PSF")?;
+    let row = table.strings("PARAM").and_then(|names| names.iter().position(|n| n.trim() == "GH-0-0"));
+    let column = table.column("COEFF").filter(|c| c.shape.len() == 2);
+    let stored = row.zip(column).and_then(|(row, column)| {
+        let values = column.data.to_f64()?;
+        let shape = (column.shape[0], column.shape[1]);
+        Array2::from_shape_vec(shape, values[row * column.repeat()..(row + 1) * column.repeat()].to_vec()).ok()
+    });
+    stored
+        .filter(|s| s.iter().all(|v| v.is_finite()))
+        .ok_or_else(|| Error::data(path, "no usable row GH-0-0 in HDU PSF"))
 }
 
 /// specex writes CAMERA with a second pair of quotes: `'''r0      '''`.
@@ -123,11 +152,15 @@ fn params(args: &Args, psf: &Psf, camera: Camera) -> Result<Params, Error> {
             psf.file().fibermin
         ))
     })?;
+    let fibers = start..start + args.nspec.unwrap_or(psf.nfiber().saturating_sub(start));
+    if fibers.is_empty() || fibers.end > psf.nfiber() {
+        return Err(Error::usage(ExtractError::NoSuchFiber { fibers, nfiber: psf.nfiber() }));
+    }
     let (first, last, step) = camera.band.extraction_grid();
     let survey = Grid::new(first, last, step).ok_or_else(|| Error::usage("no wavelength grid"))?;
     Ok(Params {
         grid: args.wavelength.unwrap_or(survey),
-        fibers: start..start + args.nspec.unwrap_or(psf.nfiber().saturating_sub(start)),
+        fibers,
         bundlesize: args.bundlesize,
         nsubbundles: args.nsubbundles,
         regularize: args.regularize,
