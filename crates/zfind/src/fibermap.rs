@@ -1,7 +1,7 @@
 //! What the fibermaps say of a target: its row of the output, and warnings.
 
 use crate::input::{Entry, Inputs, Source};
-use datamodel::{ColumnData, Fibermap, Table, mask::fiber, mask::zwarn};
+use datamodel::{Column, ColumnData, Fibermap, Table, mask::fiber, mask::zwarn};
 
 /// Columns of single exposures, which a coadd's FIBERMAP does not have and its EXP_FIBERMAP has (besides TARGETID and
 /// those of the fibre).
@@ -180,30 +180,58 @@ fn rows(inputs: &Inputs, wanted: &[(usize, usize)]) -> Fibermap {
     stacked.select(&wanted.iter().map(|&(f, r)| starts[f] + r).collect::<Vec<_>>())
 }
 
-/// One below the other, with the columns that all have in the same type and shape.
+/// One below the other, with the columns that any of them has: 0 or empty where one lacks it. A column whose type or
+/// shape differs from the first file's is taken to be lacking.
 fn stack(parts: &[&Fibermap]) -> Option<Fibermap> {
     let (first, others) = parts.split_first()?;
     let mut stacked = (*first).clone();
     for part in others {
-        let common = |table: &Table, other: &Table| {
-            let mut t = Table::new();
-            for c in table.columns() {
-                let same = other.column(&c.name).is_some_and(|o| {
-                    o.shape == c.shape && std::mem::discriminant(&o.data) == std::mem::discriminant(&c.data)
-                });
-                if same {
-                    t.set_column(c.clone());
-                }
-            }
-            t
-        };
-        let mut table = common(&stacked.table, &part.table);
-        if let Err(column) = table.append(&common(&part.table, &stacked.table)) {
-            log::warn!("fibermaps: column {column} differs between the files");
+        let mut table = with_columns_of(&stacked.table, &part.table);
+        let below = with_columns_of(&part.table, &table);
+        let below = conforming(&below, &table);
+        if let Err(column) = table.append(&below) {
+            log::warn!("fibermaps: column {column} differs between the files and is left out");
+            return Some(stacked);
         }
         stacked.table = table;
     }
     Some(stacked)
+}
+
+/// The table, with empty columns for those that only `other` has.
+fn with_columns_of(table: &Table, other: &Table) -> Table {
+    let mut t = table.clone();
+    for c in other.columns().iter().filter(|c| table.column(&c.name).is_none()) {
+        t.set_column(empty(c, table.nrows()));
+    }
+    t
+}
+
+/// The columns of `shape_of`, in its types and shapes.
+fn conforming(table: &Table, shape_of: &Table) -> Table {
+    let mut t = Table::new();
+    for c in shape_of.columns() {
+        let alike =
+            |o: &&Column| o.shape == c.shape && std::mem::discriminant(&o.data) == std::mem::discriminant(&c.data);
+        t.set_column(table.column(&c.name).filter(alike).cloned().unwrap_or_else(|| empty(c, table.nrows())));
+    }
+    t
+}
+
+/// A column of zeros or empty strings.
+fn empty(like: &Column, nrows: usize) -> Column {
+    let n = nrows * like.repeat();
+    let data = match &like.data {
+        ColumnData::Bool(_) => ColumnData::Bool(vec![false; n]),
+        ColumnData::U8(_) => ColumnData::U8(vec![0; n]),
+        ColumnData::I16(_) => ColumnData::I16(vec![0; n]),
+        ColumnData::I32(_) => ColumnData::I32(vec![0; n]),
+        ColumnData::I64(_) => ColumnData::I64(vec![0; n]),
+        ColumnData::F32(_) => ColumnData::F32(vec![0.0; n]),
+        ColumnData::F64(_) => ColumnData::F64(vec![0.0; n]),
+        ColumnData::Str { width, .. } => ColumnData::Str { width: *width, values: vec![String::new(); n] },
+    };
+    Column { data, ..like.clone() }
 }
 
 fn without(table: &Table, name: &str) -> Table {

@@ -64,11 +64,12 @@ impl Source {
         }
     }
 
-    /// Whether its rows are sums over exposures.
+    /// Whether its rows are sums over exposures: they have no exposure number, or the exposures are listed.
     pub fn is_coadd(&self) -> bool {
         match self {
             Self::Desi { spectra, .. } => {
-                spectra.exp_fibermap.is_some() || spectra.fibermap.table.column("COADD_FIBERSTATUS").is_some()
+                let has = |column: &str| spectra.fibermap.table.column(column).is_some();
+                spectra.exp_fibermap.is_some() || has("COADD_FIBERSTATUS") || !has("EXPID")
             }
             Self::Sdss(_) => true,
         }

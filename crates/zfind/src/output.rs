@@ -3,7 +3,7 @@
 use crate::{
     fibermap,
     finder::{Answer, Finder},
-    input::{Entry, Inputs},
+    input::{Entry, Inputs, Source},
 };
 use datamodel::{Column, ColumnData, Header, Result, Table, Zbest, fits::FitsWriter, mask::zwarn, zbest::Redshift};
 use ndarray::Array2;
@@ -12,6 +12,7 @@ use templates::Method;
 
 /// The redshift file: one row a target, with the warnings of the fit and of the fibermap.
 pub fn zbest(inputs: &Inputs, finder: &Finder, answers: &[Answer], mut header: Header) -> Zbest {
+    grouping_keywords(inputs, &mut header);
     template_keywords(finder, &mut header);
     let redshifts = inputs.targets.iter().zip(answers).map(|(t, a)| redshift(inputs, finder, t, a)).collect();
     Zbest {
@@ -20,6 +21,20 @@ pub fn zbest(inputs: &Inputs, finder: &Finder, answers: &[Answer], mut header: H
         fibermap: fibermap::of_targets(inputs),
         exp_fibermap: fibermap::of_exposures(inputs),
         tsnr2: fibermap::tsnr2(inputs),
+    }
+}
+
+/// Keywords of the survey's grouping that a redshift file has too.
+const GROUPING: [&str; 12] = [
+    "SPGRP", "SPGRPVAL", "TILEID", "SPECTRO", "PETAL", "NIGHT", "EXPID", "SURVEY", "PROGRAM", "HPXPIXEL", "HPXNSIDE",
+    "BRICKNAM",
+];
+
+/// Copies the grouping of the input where there is one file.
+fn grouping_keywords(inputs: &Inputs, header: &mut Header) {
+    let [Source::Desi { spectra, .. }] = inputs.sources.as_slice() else { return };
+    for card in spectra.header.cards().iter().filter(|c| GROUPING.contains(&c.key.as_str())) {
+        header.set(&card.key, card.value.clone(), &card.comment);
     }
 }
 
