@@ -121,3 +121,49 @@ fn sum_above(a: &Array2<f64>) -> Array2<f64> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: (usize, usize) = (120, 60);
+
+    /// Fibres with a continuum and lines: a profile times a spectrum.
+    fn fibres() -> Array2<f32> {
+        Array2::from_shape_fn(SHAPE, |(y, x)| {
+            let across = (-0.5 * ((x as f64 % 7.0 - 3.0) / 1.1).powi(2)).exp();
+            let lines: f64 = [30.3, 71.8].iter().map(|c| 40.0 * (-0.5 * ((y as f64 - c) / 1.1).powi(2)).exp()).sum();
+            (100.0 * across * (1.0 + lines)) as f32
+        })
+    }
+
+    #[test]
+    fn a_profile_times_a_spectrum_is_predicted_exactly() {
+        let image = fibres();
+        let all = Array2::from_elem(SHAPE, true);
+        let expected = expected_electrons(image.view(), all.view(), Array2::from_elem(SHAPE, 3.0).view());
+        for ((y, x), value) in image.indexed_iter().filter(|(_, v)| **v > 1.0) {
+            let ratio = expected[[y, x]] / value;
+            // rows that do not rise significantly above the median count as continuum
+            assert!((ratio - 1.0).abs() < 0.15, "{y} {x}: {value} predicted as {}", expected[[y, x]]);
+            if *value > 1000.0 {
+                assert!((ratio - 1.0).abs() < 0.01, "{y} {x}: {ratio}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pixel_has_no_part_in_its_own_prediction_and_a_bad_one_in_none() {
+        let (mut image, noise) = (fibres(), Array2::from_elem(SHAPE, 3.0));
+        let mut good = Array2::from_elem(SHAPE, true);
+        let before = expected_electrons(image.view(), good.view(), noise.view());
+        image[[50, 17]] += 60.0;
+        let after = expected_electrons(image.view(), good.view(), noise.view());
+        assert_eq!(before[[50, 17]], after[[50, 17]]);
+        good[[50, 17]] = false;
+        let masked = expected_electrons(image.view(), good.view(), noise.view());
+        image[[50, 17]] = f32::NAN;
+        assert_eq!(masked, expected_electrons(image.view(), good.view(), noise.view()));
+        assert!(masked.iter().all(|v| v.is_finite() && *v >= 0.0));
+    }
+}

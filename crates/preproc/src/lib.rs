@@ -157,7 +157,8 @@ fn read_amplifier(
         part
     };
     let (Some(overscan), Some(gain)) = (Overscan::measure(&adu(amplifier.overscan)), amplifier.gain) else {
-        // its pixels keep BADAMP, and value and variance 0
+        // its pixels keep BADAMP, value 0 and no information; NaN is no value of a FITS keyword
+        header.remove(&format!("GAIN{}", amplifier.suffix));
         return;
     };
     let noise = overscan.noise * gain;
