@@ -82,8 +82,8 @@ fn best_numbering(peaks: &[f64], pitch: f64, gap: f64) -> Vec<(usize, usize)> {
     let mut cost = vec![vec![f64::INFINITY; most]; n];
     let mut before = vec![vec![None; most]; n];
     for p in 0..n {
-        for f in 0..most.min(BUNDLE + REACH) {
-            cost[p][f] = MISSING * f as f64 + FALSE_PEAK * p as f64;
+        for (f, price) in cost[p].iter_mut().enumerate().take(BUNDLE + REACH) {
+            *price = MISSING * f as f64 + FALSE_PEAK * p as f64;
         }
         for q in p.saturating_sub(4)..p {
             for f in 1..most {

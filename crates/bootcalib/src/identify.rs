@@ -112,7 +112,7 @@ fn candidates(u: &[f64], waves: &[f64], nominal: Nominal, ny: usize) -> Vec<Vec<
         }
         best.push(top);
     }
-    best.sort_by(|a, b| b.0.cmp(&a.0));
+    best.sort_by_key(|b| std::cmp::Reverse(b.0));
     best.into_iter().take(CANDIDATES).map(|(_, coeff)| coeff).filter(|c| !c.is_empty()).collect()
 }
 

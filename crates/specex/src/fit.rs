@@ -2,7 +2,7 @@
 
 use crate::error::FitError;
 use crate::light::{self, CORE, Light};
-use crate::model::{Grid, Model, SIGMA_X, SIGMA_Y};
+use crate::model::{AXES, Grid, Model, SIGMA_X, SIGMA_Y, TRACE_AXES};
 use crate::patch::Patch;
 use crate::solve::{self, Data, Free, Prior};
 use crate::{align, light::measurable};
@@ -12,10 +12,8 @@ use numerics::robust;
 /// First guess of a bundle, over the ranges of the [`Grid`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Guess {
-    /// Trace coefficients in x and y, `[nfiber, trace_terms]`, pixels.
-    pub x: Vec<f64>,
-    /// See `x`.
-    pub y: Vec<f64>,
+    /// Trace coefficients in x and y, each `[nfiber][trace_terms]`, pixels.
+    pub traces: [Vec<Vec<f64>>; TRACE_AXES],
     /// Shape of the spots, as in [`Model`]; its Hermite terms fix what a trace means, see [`GAUSSIAN_FLOOR`].
     pub shape: Vec<f64>,
     /// Fibres that may be used.
@@ -83,14 +81,21 @@ struct Fit {
     half: (usize, usize),
     light: Light,
     fitted_line: Vec<bool>,
-    aligned: (Vec<f64>, Vec<f64>),
+    /// The fibres' own coefficients after the alignment.
+    aligned: Vec<f64>,
 }
 
 impl Fit {
     fn start(image: &Image, grid: Grid, guess: &Guess, lines: &[(f64, bool)]) -> Result<Self, FitError> {
         let nfiber = guess.usable.len();
         let mut model = Model::new(grid, nfiber, lines.iter().map(|l| l.0).collect());
-        (model.x, model.y, model.shape) = (guess.x.clone(), guess.y.clone(), guess.shape.clone());
+        model.shape.clone_from(&guess.shape);
+        let own = grid.own_terms();
+        for (axis, traces) in guess.traces.iter().enumerate() {
+            for (fiber, series) in traces.iter().enumerate() {
+                model.own[fiber * own..][grid.axis(axis)].copy_from_slice(series);
+            }
+        }
         let columns =
             || (0..nfiber).flat_map(|f| (0..lines.len()).map(move |l| (f, l))).map(|(f, l)| model.centre(f, l).0);
         let (low, high) = (columns().fold(f64::INFINITY, f64::min), columns().fold(f64::NEG_INFINITY, f64::max));
@@ -101,13 +106,15 @@ impl Fit {
                 return Err(FitError::NoLines { found: 0, expected, needed: LEAST_LINES });
             };
             log::debug!("shift of the bundle: {dx:.2} {dy:.2} pixels");
-            (0..nfiber).for_each(|f| model.x[f * grid.trace_terms] += dx);
-            (0..nfiber).for_each(|f| model.y[f * grid.trace_terms] += dy);
+            for fiber in model.own.chunks_exact_mut(own) {
+                fiber[grid.axis(0).start] += dx;
+                fiber[grid.axis(1).start] += dy;
+            }
         }
         let light = light::measure(&patch, &model, &guess.usable);
         let prior = prior(&model);
         let fitted_line = lines.iter().map(|l| l.1).collect();
-        let aligned = (model.x.clone(), model.y.clone());
+        let aligned = model.own.clone();
         let weight = vec![0.0; patch.data.len()];
         let mut fit = Self { patch, model, prior, weight, half: GAUSSIAN_HALF, light, fitted_line, aligned };
         fit.check_light(expected)?;
@@ -161,10 +168,10 @@ impl Fit {
     fn gaussian(&mut self) -> Result<(), FitError> {
         self.half = GAUSSIAN_HALF;
         self.reject(0.05);
-        let traces = Free { traces: true, shape: Vec::new() };
+        let traces = Free { axes: TRACE_AXES, shape: Vec::new() };
         self.iterate(&Free::default(), 1, GAUSSIAN_FLOOR)?;
         self.iterate(&traces, 4, GAUSSIAN_FLOOR)?;
-        let widths = Free { traces: true, shape: vec![SIGMA_X, SIGMA_Y] };
+        let widths = Free { axes: AXES, shape: vec![SIGMA_X, SIGMA_Y] };
         self.iterate(&widths, 3, GAUSSIAN_FLOOR)?;
         self.reject(0.02);
         self.reject_spots();
@@ -182,9 +189,9 @@ impl Fit {
         let orders = (0..=degree).flat_map(|j| (0..=degree).map(move |i| (i, j)));
         let all: Vec<usize> = orders.filter(|o| *o != (0, 0)).map(|(i, j)| grid.hermite(i, j)).collect();
         let centred = all.iter().copied().filter(|p| *p != grid.hermite(1, 0) && *p != grid.hermite(0, 1)).collect();
-        self.iterate(&Free { traces: false, shape: all }, 3, 0.0)?;
+        self.iterate(&Free { axes: 0, shape: all }, 3, 0.0)?;
         self.reject(0.005);
-        self.iterate(&Free { traces: true, shape: centred }, 4, 0.0)
+        self.iterate(&Free { axes: AXES, shape: centred }, 4, 0.0)
     }
 
     /// Gauss-Newton steps with weights from the present model, until the objective settles.
@@ -323,7 +330,7 @@ impl Fit {
         let lines = (0..nl).filter(|l| active.iter().any(|s| s % nl == *l)).count();
         let live = self.light.alive.iter().filter(|a| **a).count();
         let npar = active.len()
-            + 2 * live * self.model.grid.trace_terms
+            + live * self.model.grid.own_terms()
             + (self.model.grid.shapes() - 1) * self.model.grid.basis_terms();
         let mut model = self.model;
         follow_the_living(&mut model, &self.light.alive, &self.aligned);
@@ -331,13 +338,13 @@ impl Fit {
     }
 
     fn check(&self) -> Result<(), FitError> {
-        let finite = [&self.model.x, &self.model.y, &self.model.shape, &self.model.flux];
+        let finite = [&self.model.own, &self.model.shape, &self.model.flux];
         if !finite.iter().all(|v| v.iter().all(|x| x.is_finite())) {
             return Err(FitError::Astray("a parameter is not a number".to_string()));
         }
         let nl = self.model.nline();
         let mut before = self.model.clone();
-        (before.x, before.y) = self.aligned.clone();
+        before.own.clone_from(&self.aligned);
         for spot in (0..self.model.active.len()).filter(|s| self.model.active[*s]) {
             let (fiber, line) = (spot / nl, spot % nl);
             let (a, b) = (before.centre(fiber, line), self.model.centre(fiber, line));
@@ -365,18 +372,21 @@ impl Fit {
 fn moved(model: &Model, step: &solve::Step, fraction: f64) -> Model {
     let mut trial = model.clone();
     let add = |a: &mut [f64], b: &[f64]| a.iter_mut().zip(b).for_each(|(a, b)| *a += fraction * b);
-    add(&mut trial.x, &step.x);
-    add(&mut trial.y, &step.y);
+    add(&mut trial.own, &step.own);
     add(&mut trial.shape, &step.shape);
     add(&mut trial.flux, &step.flux);
     trial
 }
 
-/// Weak prior around the present model: traces change smoothly, shapes vary slowly.
+/// Weak prior around the present model: traces change smoothly, shapes vary slowly, fibres are alike.
 fn prior(model: &Model) -> Prior {
     let grid = model.grid;
-    let trace = [2.0, 1.0, 0.5, 0.3, 0.2, 0.1];
-    let trace_sigma = (0..grid.trace_terms).map(|k| trace[k.min(trace.len() - 1)]).collect();
+    let (trace, width) = ([2.0, 1.0, 0.5, 0.3, 0.2, 0.1], [0.05, 0.03, 0.02]);
+    let sigma = |axis: usize, k: usize| {
+        let sigmas: &[f64] = if axis < TRACE_AXES { &trace } else { &width };
+        sigmas[k.min(sigmas.len() - 1)]
+    };
+    let own_sigma = (0..AXES).flat_map(|axis| (0..grid.axis(axis).len()).map(move |k| sigma(axis, k))).collect();
     let by_wave = |first: f64, k: usize| if k == 0 { first } else { 0.5 * first / k as f64 };
     let mut shape_sigma = Vec::with_capacity(model.shape.len());
     for parameter in 0..grid.shapes() {
@@ -385,19 +395,17 @@ fn prior(model: &Model) -> Prior {
             shape_sigma.extend((0..grid.wave_terms).map(|k| by_wave(first, k) * if m == 0 { 1.0 } else { 0.2 }));
         }
     }
-    Prior { x: model.x.clone(), y: model.y.clone(), trace_sigma, shape: model.shape.clone(), shape_sigma }
+    Prior { own: model.own.clone(), own_sigma, shape: model.shape.clone(), shape_sigma }
 }
 
-/// Gives fibres without light the change of trace that their neighbours had.
-fn follow_the_living(model: &mut Model, alive: &[bool], (x, y): &(Vec<f64>, Vec<f64>)) {
-    let terms = model.grid.trace_terms;
-    for k in 0..terms {
-        for (now, then) in [(&mut model.x, x), (&mut model.y, y)] {
-            let mut change: Vec<f64> = (0..alive.len()).map(|f| now[f * terms + k] - then[f * terms + k]).collect();
-            numerics::interp::fill(&mut change, alive);
-            for f in (0..alive.len()).filter(|f| !alive[*f]) {
-                now[f * terms + k] = then[f * terms + k] + change[f];
-            }
+/// Gives fibres without light the change from the aligned guess that their neighbours had.
+fn follow_the_living(model: &mut Model, alive: &[bool], aligned: &[f64]) {
+    let own = model.grid.own_terms();
+    for k in 0..own {
+        let mut change: Vec<f64> = (0..alive.len()).map(|f| model.own[f * own + k] - aligned[f * own + k]).collect();
+        numerics::interp::fill(&mut change, alive);
+        for f in (0..alive.len()).filter(|f| !alive[*f]) {
+            model.own[f * own + k] = aligned[f * own + k] + change[f];
         }
     }
 }

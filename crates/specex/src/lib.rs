@@ -99,10 +99,9 @@ fn fit_bundle(
     lines: &[LampLine],
     params: &Params,
 ) -> Result<BundleFit, FitError> {
-    let rows = |a: &Array2<f64>| -> Vec<f64> { fibers.iter().flat_map(|f| a.row(*f).to_vec()).collect() };
+    let rows = |a: &Array2<f64>| fibers.iter().map(|f| a.row(*f).to_vec()).collect();
     let guess = Guess {
-        x: rows(&psf.x.coeff),
-        y: rows(&psf.y.coeff),
+        traces: [rows(&psf.x.coeff), rows(&psf.y.coeff)],
         shape: table::bundle_shape(psf, fibers, &grid)?,
         usable: fibers.iter().map(|f| !params.broken.contains(f)).collect(),
     };

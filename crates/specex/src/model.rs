@@ -1,10 +1,12 @@
 //! The model of a bundle's arc image: spots of every line in every fibre.
 //!
-//! Traces are Legendre series in wavelength, fibre by fibre. A parameter of the spots' shape is one polynomial
-//! over the bundle: Legendre in wavelength times Legendre in the fibre's place.
+//! A parameter of the spots' shape is one polynomial over the bundle: Legendre in wavelength times Legendre in the
+//! fibre's place. A fibre has series in wavelength of its own on four [axes](AXES): its trace in x and y, and what
+//! its widths in x and y differ by from the bundle's.
 
 use numerics::legendre;
 use psf::GaussHermite;
+use std::ops::Range;
 
 /// Index of the widths in the list of shape parameters; GH-i-j follow, i fastest.
 pub const SIGMA_X: usize = 0;
@@ -12,6 +14,13 @@ pub const SIGMA_X: usize = 0;
 pub const SIGMA_Y: usize = 1;
 /// Index of GH-0-0.
 pub const HERMITE: usize = 2;
+
+/// Axes of a fibre's own series: x, y, width in x, width in y.
+pub const AXES: usize = 4;
+/// The first of them are the trace.
+pub const TRACE_AXES: usize = 2;
+/// Most terms of a width's own series.
+const WIDTH_TERMS: usize = 3;
 
 /// Polynomials' ranges and degrees.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,6 +50,20 @@ impl Grid {
         self.wave_terms * self.slit_terms
     }
 
+    /// Place of an axis among a fibre's own coefficients.
+    pub fn axis(&self, axis: usize) -> Range<usize> {
+        let (trace, width) = (self.trace_terms, self.wave_terms.min(WIDTH_TERMS));
+        match axis {
+            0 | 1 => axis * trace..(axis + 1) * trace,
+            _ => 2 * trace + (axis - 2) * width..2 * trace + (axis - 1) * width,
+        }
+    }
+
+    /// Number of a fibre's own coefficients.
+    pub fn own_terms(&self) -> usize {
+        self.axis(AXES - 1).end
+    }
+
     /// Index of GH-i-j in the list of shape parameters.
     pub fn hermite(&self, i: usize, j: usize) -> usize {
         HERMITE + j * (self.gh_degree + 1) + i
@@ -56,10 +79,8 @@ pub struct Model {
     pub nfiber: usize,
     /// Wavelengths of the lines, Angstrom.
     pub waves: Vec<f64>,
-    /// Trace coefficients in x, `[nfiber, trace_terms]`, pixels.
-    pub x: Vec<f64>,
-    /// The same in y.
-    pub y: Vec<f64>,
+    /// Fibres' own coefficients, `[nfiber, own_terms]`, each as [`Grid::axis`] says, pixels.
+    pub own: Vec<f64>,
     /// `[shapes, basis_terms]`, wavelength fastest.
     pub shape: Vec<f64>,
     /// Electrons of each spot, `[nfiber, nline]`.
@@ -85,8 +106,7 @@ impl Model {
             trace_basis: terms(grid.trace_range, grid.trace_terms),
             wave_basis: terms(grid.shape_range, grid.wave_terms),
             slit_basis: (0..nfiber).map(|f| legendre::polynomials(place(f, nfiber), grid.slit_terms)).collect(),
-            x: vec![0.0; nfiber * grid.trace_terms],
-            y: vec![0.0; nfiber * grid.trace_terms],
+            own: vec![0.0; nfiber * grid.own_terms()],
             flux: vec![0.0; nfiber * waves.len()],
             active: vec![false; nfiber * waves.len()],
             grid,
@@ -106,9 +126,21 @@ impl Model {
         fiber * self.nline() + line
     }
 
-    /// Legendre polynomials of a line for the traces.
-    pub fn trace_basis(&self, line: usize) -> &[f64] {
-        &self.trace_basis[line]
+    /// Polynomials of a line for a fibre's series on an axis.
+    pub fn axis_basis(&self, axis: usize, line: usize) -> &[f64] {
+        let basis = if axis < TRACE_AXES { &self.trace_basis[line] } else { &self.wave_basis[line] };
+        &basis[..self.grid.axis(axis).len()]
+    }
+
+    /// A fibre's own coefficients on an axis.
+    pub fn series(&self, fiber: usize, axis: usize) -> &[f64] {
+        let all = self.grid.own_terms();
+        &self.own[fiber * all..(fiber + 1) * all][self.grid.axis(axis)]
+    }
+
+    /// Value of a fibre's own series.
+    fn value(&self, fiber: usize, axis: usize, line: usize) -> f64 {
+        dot(self.series(fiber, axis), self.axis_basis(axis, line))
     }
 
     /// Polynomials of a spot for the shape parameters, `[basis_terms]`.
@@ -121,9 +153,7 @@ impl Model {
 
     /// Centre of a spot, pixels.
     pub fn centre(&self, fiber: usize, line: usize) -> (f64, f64) {
-        let terms = self.grid.trace_terms;
-        let series = |c: &[f64]| dot(&c[fiber * terms..(fiber + 1) * terms], &self.trace_basis[line]);
-        (series(&self.x), series(&self.y))
+        (self.value(fiber, 0, line), self.value(fiber, 1, line))
     }
 
     /// Shape of a spot.
@@ -132,8 +162,8 @@ impl Model {
         self.shape_basis(fiber, line, &mut basis);
         let mut values = self.shape.chunks_exact(basis.len()).map(|c| dot(c, &basis));
         // widths stay in the range where the pixel integrals make sense
-        let mut width = || values.next().unwrap_or(1.0).clamp(0.3, 4.0);
-        let sigma = (width(), width());
+        let mut width = |axis| (values.next().unwrap_or(1.0) + self.value(fiber, axis, line)).clamp(0.3, 4.0);
+        let sigma = (width(2), width(3));
         let degree = self.grid.gh_degree;
         GaussHermite { sigma, degree: (degree, degree), coeff: values.collect(), tail: None }
     }
@@ -142,7 +172,14 @@ impl Model {
     pub fn fiber_series(&self, parameter: usize, fiber: usize) -> Vec<f64> {
         let (n, all) = (self.grid.wave_terms, self.grid.basis_terms());
         let coeff = &self.shape[parameter * all..(parameter + 1) * all];
-        (0..n).map(|k| self.slit_basis[fiber].iter().enumerate().map(|(m, s)| s * coeff[m * n + k]).sum()).collect()
+        let mut series: Vec<f64> = (0..n)
+            .map(|k| self.slit_basis[fiber].iter().enumerate().map(|(m, s)| s * coeff[m * n + k]).sum())
+            .collect();
+        if parameter < HERMITE {
+            let own = self.series(fiber, TRACE_AXES + parameter);
+            series.iter_mut().zip(own).for_each(|(s, o)| *s += o);
+        }
+        series
     }
 }
 

@@ -1,11 +1,11 @@
 //! One Gauss-Newton step for a bundle.
 //!
-//! Unknowns are of two kinds: a fibre's own (the fluxes of its spots and its trace) and the shared ones (shape of
+//! Unknowns are of two kinds: a fibre's own (the fluxes of its spots, its trace and widths) and the shared ones (shape of
 //! the spots). A fibre's own unknowns touch only its own pixels, so each fibre's block is eliminated by itself
 //! (Schur complement) and only the shared unknowns are solved together. Spots of neighbouring fibres overlap in
 //! their wings; that is exact in the residuals, hence in the solution, and left out of the curvature only.
 
-use crate::model::{HERMITE, Model, SIGMA_X, SIGMA_Y};
+use crate::model::{HERMITE, Model, SIGMA_X, SIGMA_Y, TRACE_AXES};
 use crate::patch::{Patch, Window};
 use numerics::{BandedCholesky, NumericsError, SymmetricBand, banded::dot};
 use psf::derivatives::{self, Derivatives};
@@ -13,8 +13,8 @@ use psf::derivatives::{self, Derivatives};
 /// What a step may change besides the fluxes.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Free {
-    /// The traces.
-    pub traces: bool,
+    /// How many of the fibres' axes: none, the two of the trace, or all four.
+    pub axes: usize,
     /// Shape parameters, indices as in [`crate::model`].
     pub shape: Vec<usize>,
 }
@@ -22,12 +22,10 @@ pub struct Free {
 /// Weak knowledge that keeps what the data do not determine: Gaussian, independent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prior {
-    /// Traces in x and y, as in [`Model`].
-    pub x: Vec<f64>,
-    /// See `x`.
-    pub y: Vec<f64>,
-    /// Sigma of each term of a trace, pixels.
-    pub trace_sigma: Vec<f64>,
+    /// Fibres' own coefficients, as in [`Model`].
+    pub own: Vec<f64>,
+    /// Sigma of each of the own terms of a fibre, pixels.
+    pub own_sigma: Vec<f64>,
     /// Shape coefficients, as in [`Model`].
     pub shape: Vec<f64>,
     /// Their sigmas.
@@ -37,10 +35,8 @@ pub struct Prior {
 /// A change of the parameters, arrays as in [`Model`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// Traces in x.
-    pub x: Vec<f64>,
-    /// Traces in y.
-    pub y: Vec<f64>,
+    /// Fibres' own coefficients.
+    pub own: Vec<f64>,
     /// Shape.
     pub shape: Vec<f64>,
     /// Fluxes.
@@ -67,9 +63,7 @@ pub fn objective(data: &Data, model: &Model, prior: &Prior) -> f64 {
         let sigma = sigma.iter().cycle();
         now.iter().zip(then).zip(sigma).map(|((a, b), s)| ((a - b) / s).powi(2)).sum()
     };
-    chi2 + pull(&model.x, &prior.x, &prior.trace_sigma)
-        + pull(&model.y, &prior.y, &prior.trace_sigma)
-        + pull(&model.shape, &prior.shape, &prior.shape_sigma)
+    chi2 + pull(&model.own, &prior.own, &prior.own_sigma) + pull(&model.shape, &prior.shape, &prior.shape_sigma)
 }
 
 /// The Gauss-Newton step of all active spots.
@@ -87,8 +81,7 @@ pub fn step(data: &Data, model: &Model, free: &Free, prior: &Prior) -> Result<St
     }
     let change = if shared.rhs.is_empty() { Vec::new() } else { shared.normal.cholesky()?.solve(&shared.rhs) };
     let mut step = Step {
-        x: vec![0.0; model.x.len()],
-        y: vec![0.0; model.y.len()],
+        own: vec![0.0; model.own.len()],
         shape: vec![0.0; model.shape.len()],
         flux: vec![0.0; model.flux.len()],
     };
@@ -97,7 +90,7 @@ pub fn step(data: &Data, model: &Model, free: &Free, prior: &Prior) -> Result<St
         step.shape[parameter * terms..(parameter + 1) * terms].copy_from_slice(&change[k * terms..(k + 1) * terms]);
     }
     for (fiber, block) in blocks.iter().enumerate() {
-        block.back_substitute(&change, model, free, fiber, &mut step);
+        block.back_substitute(&change, model, fiber, &mut step);
     }
     Ok(step)
 }
@@ -169,14 +162,17 @@ impl Gram {
     }
 }
 
-/// A spot's derivatives in flux, x and y over its box, kept to couple it with the next lines of its fibre.
+/// A spot's derivatives in flux and place over its box, kept to couple it with the next lines of its fibre.
 struct Placed {
     window: Window,
     rows: Vec<Vec<f64>>,
-    line: usize,
+    places: Vec<Places>,
 }
 
-/// Equations of a fibre's own unknowns: fluxes of its active lines, then x and y of its trace.
+/// The own unknowns that a derivative of a spot acts on, each with its factor.
+type Places = Vec<(usize, f64)>;
+
+/// Equations of a fibre's own unknowns: fluxes of its active lines, then its free axes.
 struct Block {
     lines: Vec<usize>,
     normal: SymmetricBand,
@@ -204,7 +200,7 @@ impl Block {
         shared: &mut Shared,
     ) -> Self {
         let lines: Vec<usize> = (0..model.nline()).filter(|l| model.active[model.spot(fiber, *l)]).collect();
-        let own = lines.len() + if free.traces { 2 * model.grid.trace_terms } else { 0 };
+        let own = lines.len() + free.axes.checked_sub(1).map_or(0, |last| model.grid.axis(last).end);
         let mut block = Self {
             normal: SymmetricBand::zeros(own, own),
             rhs: vec![0.0; own],
@@ -225,77 +221,69 @@ impl Block {
                 |source: &[f64]| -> Vec<f64> { data.patch.rows(window).flat_map(|r| source[r].to_vec()).collect() };
             let gram = Gram::new(&rows, &gather(data.weight), &gather(residual));
             model.shape_basis(fiber, line, &mut basis);
-            let local = if free.traces { 3 } else { 1 };
+            let local = 1 + free.axes;
             shared.add(&gram, local, &basis);
-            block.add(index, &gram, local, model.trace_basis(line), &basis);
-            let mut kept = rows;
-            kept.truncate(local);
+            let places: Vec<_> = (0..local).map(|d| block.places(model, index, d)).collect();
+            block.add(&places, &gram, &basis);
+            let mut spot = Placed { window, rows, places };
+            spot.rows.truncate(1 + free.axes.min(TRACE_AXES));
             for before in placed.iter().rev().take_while(|b| b.window.y + b.window.ny > window.y) {
-                block.couple(data, before, &Placed { window, rows: kept.clone(), line }, model);
+                block.couple(data, before, &spot);
             }
-            placed.push(Placed { window, rows: kept, line });
+            placed.push(spot);
         }
-        block.add_prior(model, free, prior, fiber);
+        block.add_prior(model, prior, fiber);
         block
     }
 
-    /// Adds a spot's products: `index` is that of its flux among the fibre's own unknowns.
-    fn add(&mut self, index: usize, gram: &Gram, local: usize, trace: &[f64], basis: &[f64]) {
+    /// Unknowns behind derivative `derivative` (0: flux, then the axes) of the fibre's spot number `index`.
+    fn places(&self, model: &Model, index: usize, derivative: usize) -> Places {
+        let Some(axis) = derivative.checked_sub(1) else { return vec![(index, 1.0)] };
+        let first = self.lines.len() + model.grid.axis(axis).start;
+        model.axis_basis(axis, self.lines[index]).iter().enumerate().map(|(k, p)| (first + k, *p)).collect()
+    }
+
+    /// Adds a spot's products.
+    fn add(&mut self, places: &[Places], gram: &Gram, basis: &[f64]) {
         let own = self.rhs.len();
-        let first = self.lines.len();
-        // own unknowns that the spot depends on: (place, derivative, factor)
-        let mut places = vec![(index, 0, 1.0)];
-        for axis in 1..local {
-            places.extend(trace.iter().enumerate().map(|(k, p)| (first + (axis - 1) * trace.len() + k, axis, *p)));
-        }
-        for (n, &(i, p, a)) in places.iter().enumerate() {
+        let local = places.len();
+        let flat: Vec<(usize, usize, f64)> =
+            places.iter().enumerate().flat_map(|(p, list)| list.iter().map(move |(i, a)| (*i, p, *a))).collect();
+        for (n, &(i, p, a)) in flat.iter().enumerate() {
             self.rhs[i] += gram.gradient[p] * a;
-            for &(j, q, b) in &places[..=n] {
+            for &(j, q, b) in &flat[..=n] {
                 self.normal.add(i, j, gram.at(p, q) * a * b);
             }
         }
         for s in 0..gram.n - local {
             for (k, b) in basis.iter().enumerate() {
-                let row = (s * basis.len() + k) * own;
-                for &(i, p, a) in &places {
-                    self.coupling[row + i] += gram.at(local + s, p) * a * b;
+                let row = &mut self.coupling[(s * basis.len() + k) * own..][..own];
+                for &(i, p, a) in &flat {
+                    row[i] += gram.at(local + s, p) * a * b;
                 }
             }
         }
     }
 
-    /// Products of two overlapping spots of the fibre in flux and place.
-    fn couple(&mut self, data: &Data, a: &Placed, b: &Placed, model: &Model) {
+    /// Products of two overlapping spots of the fibre in flux and place. Those in the shape are left out of all parts
+    /// of the equations, so that these stay positive.
+    fn couple(&mut self, data: &Data, a: &Placed, b: &Placed) {
         let (x0, x1) = (a.window.x.max(b.window.x), (a.window.x + a.window.nx).min(b.window.x + b.window.nx));
         let (y0, y1) = (a.window.y.max(b.window.y), (a.window.y + a.window.ny).min(b.window.y + b.window.ny));
         if x1 <= x0 || y1 <= y0 {
             return;
         }
-        let first = self.lines.len();
-        let terms = model.grid.trace_terms;
-        let place = |line: usize| self.lines.iter().position(|l| *l == line).unwrap_or(0);
-        let places = |spot: &Placed, derivative: usize| -> Vec<(usize, f64)> {
-            match derivative {
-                0 => vec![(place(spot.line), 1.0)],
-                axis => model
-                    .trace_basis(spot.line)
-                    .iter()
-                    .enumerate()
-                    .map(|(k, p)| (first + (axis - 1) * terms + k, *p))
-                    .collect(),
-            }
-        };
-        for p in 0..a.rows.len() {
-            for q in 0..b.rows.len() {
+        for (row_a, places_a) in a.rows.iter().zip(&a.places) {
+            for (row_b, places_b) in b.rows.iter().zip(&b.places) {
                 let mut sum = 0.0;
                 for y in y0..y1 {
-                    let at =
-                        |s: &Placed, row: usize, x: usize| s.rows[row][(y - s.window.y) * s.window.nx + x - s.window.x];
-                    sum +=
-                        (x0..x1).map(|x| data.weight[y * data.patch.nx + x] * at(a, p, x) * at(b, q, x)).sum::<f64>();
+                    let start = |s: &Placed| (y - s.window.y) * s.window.nx + x0 - s.window.x;
+                    let weight = &data.weight[y * data.patch.nx + x0..y * data.patch.nx + x1];
+                    let pixels = weight.iter().zip(&row_a[start(a)..]).zip(&row_b[start(b)..]);
+                    sum += pixels.map(|((w, p), q)| w * p * q).sum::<f64>();
                 }
-                for (i, s) in places(a, p) {
-                    for (j, t) in places(b, q) {
+                for &(i, s) in places_a {
+                    for &(j, t) in places_b {
                         // the unordered pair (i, j) occurs once off the diagonal and twice on it
                         let twice = if i == j { 2.0 } else { 1.0 };
                         self.normal.add(i, j, twice * sum * s * t);
@@ -305,23 +293,17 @@ impl Block {
         }
     }
 
-    fn add_prior(&mut self, model: &Model, free: &Free, prior: &Prior, fiber: usize) {
-        let terms = model.grid.trace_terms;
+    fn add_prior(&mut self, model: &Model, prior: &Prior, fiber: usize) {
         // a flux without any good pixel stays as it is
         for i in 0..self.lines.len() {
             self.normal.add(i, i, 1e-12);
         }
-        if !free.traces {
-            return;
-        }
-        let axes = [(&model.x, &prior.x), (&model.y, &prior.y)];
-        for (axis, (now, then)) in axes.iter().enumerate() {
-            for k in 0..terms {
-                let weight = prior.trace_sigma[k].powi(-2);
-                let i = self.lines.len() + axis * terms + k;
-                self.normal.add(i, i, weight);
-                self.rhs[i] += weight * (then[fiber * terms + k] - now[fiber * terms + k]);
-            }
+        let all = model.grid.own_terms();
+        let first = self.lines.len();
+        for k in 0..self.rhs.len() - first {
+            let weight = prior.own_sigma[k].powi(-2);
+            self.normal.add(first + k, first + k, weight);
+            self.rhs[first + k] += weight * (prior.own[fiber * all + k] - model.own[fiber * all + k]);
         }
     }
 
@@ -345,7 +327,7 @@ impl Block {
 }
 
 impl Eliminated {
-    fn back_substitute(&self, shared: &[f64], model: &Model, free: &Free, fiber: usize, step: &mut Step) {
+    fn back_substitute(&self, shared: &[f64], model: &Model, fiber: usize, step: &mut Step) {
         let own = self.rhs.len();
         if own == 0 {
             return;
@@ -358,29 +340,21 @@ impl Eliminated {
         for (line, c) in self.lines.iter().zip(&change) {
             step.flux[model.spot(fiber, *line)] = *c;
         }
-        if free.traces {
-            let terms = model.grid.trace_terms;
-            let traces = &change[self.lines.len()..];
-            step.x[fiber * terms..(fiber + 1) * terms].copy_from_slice(&traces[..terms]);
-            step.y[fiber * terms..(fiber + 1) * terms].copy_from_slice(&traces[terms..]);
-        }
+        let axes = &change[self.lines.len()..];
+        step.own[fiber * model.grid.own_terms()..][..axes.len()].copy_from_slice(axes);
     }
 }
 
-/// Derivatives of a spot of `flux` electrons with respect to its flux, x, y (if traces are free) and the free
-/// shape parameters.
+/// Derivatives of a spot of `flux` electrons with respect to its flux, the free axes and the free shape parameters.
 fn rows(derivatives: &Derivatives, flux: f64, free: &Free) -> Vec<Vec<f64>> {
     let scaled = |row: usize| derivatives.row(row).iter().map(|v| flux * v).collect::<Vec<f64>>();
+    let axes = [derivatives::X, derivatives::Y, derivatives::SIGMA_X, derivatives::SIGMA_Y];
+    let shape = |parameter: &usize| match *parameter {
+        SIGMA_X => derivatives::SIGMA_X,
+        SIGMA_Y => derivatives::SIGMA_Y,
+        hermite => derivatives::HERMITE + hermite - HERMITE,
+    };
     let mut rows = vec![derivatives.row(derivatives::VALUE).to_vec()];
-    if free.traces {
-        rows.extend([scaled(derivatives::X), scaled(derivatives::Y)]);
-    }
-    rows.extend(free.shape.iter().map(|&parameter| {
-        scaled(match parameter {
-            SIGMA_X => derivatives::SIGMA_X,
-            SIGMA_Y => derivatives::SIGMA_Y,
-            hermite => derivatives::HERMITE + hermite - HERMITE,
-        })
-    }));
+    rows.extend(axes[..free.axes].iter().copied().chain(free.shape.iter().map(shape)).map(scaled));
     rows
 }

@@ -94,10 +94,9 @@ pub fn store(psf: &mut GaussHermitePsf, bundle: usize, fibers: &[usize], result:
 
 fn store_fiber(psf: &mut GaussHermitePsf, row: usize, fiber: usize, fit: &BundleFit) {
     let model = &fit.model;
-    let terms = model.grid.trace_terms;
-    for k in 0..terms {
-        psf.x.coeff[(row, k)] = model.x[fiber * terms + k];
-        psf.y.coeff[(row, k)] = model.y[fiber * terms + k];
+    for (k, (x, y)) in model.series(fiber, 0).iter().zip(model.series(fiber, 1)).enumerate() {
+        psf.x.coeff[(row, k)] = *x;
+        psf.y.coeff[(row, k)] = *y;
     }
     // rows that the fit does not have are zero
     let zero = vec![0.0];
