@@ -14,6 +14,9 @@ const GRID: (f64, f64, f64) = (1100.0, 10900.0, 5e-5);
 /// Ages of the populations in years, and metallicities.
 const AGES: [f64; 10] = [4e6, 1.2e7, 4e7, 1.2e8, 3.5e8, 9e8, 1.8e9, 3.5e9, 6.5e9, 1.2e10];
 const METALS: [f64; 2] = [-0.5, 0.2];
+/// Members of the family of the basis, and their velocity dispersion in km/s.
+const MEMBERS: usize = 48;
+const DISPERSION: f64 = 150.0;
 /// Vectors of the basis: stars and dust, gas.
 const CONTINUUM_VECTORS: usize = 5;
 const GAS_VECTORS: usize = 3;
@@ -135,8 +138,8 @@ impl Galaxy {
         }
     }
 
-    /// Spectrum of the stars, per Angstrom.
-    pub(crate) fn stars(&self) -> Vec<f64> {
+    /// Spectrum of the stars at rest, per Angstrom.
+    fn stars(&self) -> Vec<f64> {
         let p = populations();
         let mut out = vec![0.0; p.wave.len()];
         for (k, weight) in self.masses().into_iter().enumerate().filter(|(_, w)| *w > 0.0) {
@@ -145,13 +148,13 @@ impl Galaxy {
             }
         }
         out.iter_mut().zip(&p.dust).for_each(|(o, dust)| *o *= (self.ebv * dust).exp());
-        smooth(&out, self.sigma / (GRID.2 * std::f64::consts::LN_10 * LIGHT_KMS))
+        out
     }
 
     /// Spectrum of stars and gas.
     pub(crate) fn spectrum(&self) -> Vec<f64> {
         let wave = wavelengths();
-        let mut spectrum = self.stars();
+        let mut spectrum = disperse(&self.stars(), self.sigma);
         let at = wave.partition_point(|w| *w < 4862.68);
         let continuum = spectrum[at - 40..at + 40].iter().sum::<f64>() / 80.0;
         // the width is measured behind the dust
@@ -181,23 +184,31 @@ impl Galaxy {
     }
 }
 
+/// A spectrum with a velocity dispersion of `sigma` km/s.
+fn disperse(spectrum: &[f64], sigma: f64) -> Vec<f64> {
+    smooth(spectrum, sigma / (GRID.2 * std::f64::consts::LN_10 * LIGHT_KMS))
+}
+
 /// The basis: principal components of galaxies without gas, and of the spectra of gas alone.
 pub(crate) fn template() -> Template {
     let mut halton = Halton::new();
     let mut family = Vec::new();
-    for i in 0..48 {
+    for i in 0..MEMBERS {
         let mut u = halton.next_point();
-        let mut galaxy = match i % 3 {
+        let galaxy = match i % 3 {
             0 => Galaxy::passive(&mut u),
             _ => {
                 let vigour = u();
                 Galaxy::star_forming(vigour, &mut u)
             }
         };
-        galaxy.sigma = 150.0 + 0.3 * (galaxy.sigma - 150.0);
         family.push(galaxy.stars());
     }
-    let continuum = pca::components(&family, CONTINUUM_VECTORS);
+    let mut continuum = pca::components(&family, CONTINUUM_VECTORS);
+    for mut row in continuum.rows_mut() {
+        let dispersed = disperse(&row.to_vec(), DISPERSION);
+        row.iter_mut().zip(dispersed).for_each(|(r, d)| *r = d);
+    }
     let basis = concatenate(Axis(0), &[continuum.view(), gas().view()]).unwrap_or(continuum);
     Template {
         spectype: "GALAXY".to_string(),

@@ -18,10 +18,9 @@ pub(crate) const SOURCE: &str = "built-in";
 pub fn builtin() -> Vec<Template> {
     static SET: OnceLock<Vec<Template>> = OnceLock::new();
     SET.get_or_init(|| {
-        let mut set = vec![galaxy::template()];
-        set.extend(quasar::templates());
-        set.extend(star::templates());
-        set
+        let (galaxy, (quasars, stars)) =
+            rayon::join(galaxy::template, || rayon::join(quasar::templates, star::templates));
+        std::iter::once(galaxy).chain(quasars).chain(stars).collect()
     })
     .clone()
 }

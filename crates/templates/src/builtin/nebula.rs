@@ -21,8 +21,8 @@ pub struct Nebula {
 }
 
 impl Nebula {
-    /// The ratios along the sequence of star-forming galaxies (Kewley & Dopita 2002; Maiolino et al. 2008, A&A 488, 463) at
-    /// a richness from 0 to 1.
+    /// Ratios roughly along the sequence of star-forming galaxies (Maiolino et al. 2008, A&A 488, 463) at a
+    /// richness from 0 to 1.
     pub fn star_forming(richness: f64) -> Self {
         let r = richness;
         Self {

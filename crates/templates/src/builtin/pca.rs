@@ -11,9 +11,8 @@ pub(crate) fn components(family: &[Vec<f64>], n: usize) -> Array2<f64> {
     let mut gram = Array2::zeros((m, m));
     for i in 0..m {
         for j in 0..=i {
-            let dot: f64 = spectra[i].iter().zip(&spectra[j]).map(|(a, b)| a * b).sum();
-            gram[[i, j]] = dot;
-            gram[[j, i]] = dot;
+            gram[[i, j]] = dot(&spectra[i], &spectra[j]);
+            gram[[j, i]] = gram[[i, j]];
         }
     }
     let vectors = eigenvectors(gram);
@@ -29,6 +28,16 @@ pub(crate) fn components(family: &[Vec<f64>], n: usize) -> Array2<f64> {
         row.iter_mut().zip(scaled).for_each(|(o, s)| *o = s);
     }
     out
+}
+
+/// Dot product in eight lanes.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let ((a8, a_rest), (b8, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let mut lanes = [0.0; 8];
+    for (x, y) in a8.iter().zip(b8) {
+        lanes.iter_mut().zip(x.iter().zip(y)).for_each(|(lane, (x, y))| *lane += x * y);
+    }
+    lanes.iter().sum::<f64>() + a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum::<f64>()
 }
 
 /// A spectrum divided by its root mean square.

@@ -28,8 +28,9 @@ enum Group {
 }
 use Group::*;
 
-/// Lines: vacuum Angstrom at rest, equivalent width and Gaussian sigma in Angstrom, group. Vanden Berk et
-/// al. 2001 (AJ 122, 549), table 2; C IV, Ly alpha and Mg II, which are no Gaussians, in two parts.
+/// Lines: vacuum Angstrom at rest, equivalent width and Gaussian sigma in Angstrom, group. after Vanden
+/// Berk et al. 2001 (AJ 122, 549), table 2; C IV, Ly alpha and Mg II, which are no Gaussians, in two parts, and
+/// weak blends rounded.
 const LINES: [(f64, f64, f64, Group); 42] = [
     (1033.0, 9.8, 7.8, High),
     (1065.1, 0.8, 4.2, Low),
@@ -75,8 +76,8 @@ const LINES: [(f64, f64, f64, Group); 42] = [
     (6732.7, 1.5, 4.5, Narrow),
 ];
 
-/// Iron: centres and sigmas in Angstrom and heights relative to the continuum of the blends of Fe II and Fe III (Vestergaard &
-/// Wilkes 2001, ApJS 134, 1; Veron-Cetty et al. 2004, A&A 417, 515).
+/// Iron: centres and sigmas in Angstrom and heights relative to the continuum of the blends of Fe II and Fe III, a
+/// coarse reading of Vestergaard & Wilkes 2001 (ApJS 134, 1) and Veron-Cetty et al. 2004 (A&A 417, 515).
 const IRON: [(f64, f64, f64); 25] = [
     (2075.0, 35.0, 0.07),
     (2140.0, 45.0, 0.05),

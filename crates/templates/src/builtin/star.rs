@@ -60,10 +60,11 @@ impl Type {
 
 impl Type {
     /// The spectrum of a star of the type behind some dust: colours are less certain than lines.
-    fn member(&self, wave: &[f64], uniform: &mut dyn FnMut() -> f64) -> Vec<f64> {
+    /// `reddening` is ln(transmission) of dust with E(B-V) = 1.
+    fn member(&self, wave: &[f64], reddening: &[f64], uniform: &mut dyn FnMut() -> f64) -> Vec<f64> {
         let mut flux = spectrum::flux(&self.draw(uniform), wave);
         let ebv = REDDENING * uniform();
-        flux.iter_mut().zip(wave).for_each(|(f, w)| *f *= dust::transmission(ebv, *w));
+        flux.iter_mut().zip(reddening).for_each(|(f, r)| *f *= (ebv * r).exp());
         flux
     }
 }
@@ -71,11 +72,13 @@ impl Type {
 /// A basis for each type.
 pub(crate) fn templates() -> Vec<Template> {
     let wave = wavelengths();
+    let reddening: Vec<f64> = wave.iter().map(|w| dust::transmission(1.0, *w).ln()).collect();
     TYPES
         .par_iter()
         .map(|kind| {
             let mut halton = Halton::new();
-            let family: Vec<Vec<f64>> = (0..MEMBERS).map(|_| kind.member(&wave, &mut halton.next_point())).collect();
+            let family: Vec<Vec<f64>> =
+                (0..MEMBERS).map(|_| kind.member(&wave, &reddening, &mut halton.next_point())).collect();
             Template {
                 spectype: "STAR".to_string(),
                 subtype: kind.name.to_string(),

@@ -2,7 +2,7 @@
 //!
 //! A molecule's column follows from its dissociation equilibrium; its bands have a sharp head and a tail that
 //! falls off exponentially, away from the head. Heads from Pearse & Gaydon 1976 (The Identification of
-//! Molecular Spectra), in air; relative depths by comparison with the spectral atlas of Gunn & Stryker 1983.
+//! Molecular Spectra), in air; the depths are estimates: CH agrees with Kurucz's models, TiO roughly with M dwarfs.
 
 use super::atmosphere::{BOLTZMANN_EV, IRON, Star};
 use super::lines::Scaling;
@@ -164,6 +164,11 @@ const HAZE: [(f64, f64); 24] = [
     (7500.0, 0.004),
     (12000.0, 0.0),
 ];
+
+/// Vacuum wavelengths of the heads of all bands.
+pub(crate) fn heads() -> impl Iterator<Item = f64> {
+    MOLECULES.iter().flat_map(|m| m.bands).map(|band| vacuum(band.0))
+}
 
 /// Transmission of bands and haze at ascending wavelengths.
 pub(crate) fn transmission(scaling: &Scaling, wave: &[f64]) -> Vec<f64> {

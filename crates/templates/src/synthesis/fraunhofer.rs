@@ -1,5 +1,5 @@
 //! The strong lines of the Sun: wavelength in air, ion, excitation of the lower level and equivalent width, from
-//! Moore, Minnaert & Houtgast 1966 (The Solar Spectrum 2935 A to 8770 A, NBS Monograph 61), rounded; beyond
+//! Moore, Minnaert & Houtgast 1966 (The Solar Spectrum 2935 A to 8770 A, NBS Monograph 61), approximate; beyond
 //! that range approximate widths from Allen's Astrophysical Quantities (Cox 2000) and from IUE spectra of
 //! solar-type stars. Of Ca II H and K and Mg b the widths are without the far wings, which low-resolution spectra
 //! take for continuum.

@@ -8,6 +8,11 @@ const SERIES: [usize; 3] = [1, 2, 3];
 const LAST_LEVEL: usize = 24;
 /// Wings are followed to this distance from the centre, Angstrom.
 const FARTHEST: f64 = 250.0;
+/// Width of the wings in units of the normal field: 1.6 is Holtsmark's for ions, 2.5 doubles the wings for the
+/// electrons; 4 gives the Balmer lines of Kurucz's models at 7000 K.
+const STARK_WIDTH: f64 = 4.0;
+/// Layers below this optical depth at 5000 A are not seen.
+const DEEP: f64 = 3.0;
 /// Doppler width of the core in km/s: thermal and turbulent.
 const DOPPLER: f64 = 10.0;
 
@@ -44,56 +49,76 @@ fn line(lower: usize, upper: usize) -> Line {
 }
 
 impl Line {
-    /// Absorption per hydrogen nucleus of `layer`, in units of the opacity `reference` (cm2).
-    pub(crate) fn profile(&self, layer: &Layer, reference: f64) -> Profile {
-        let density = layer.electron_density();
-        let field = 1.25e-9 * density.powf(2.0 / 3.0); // Holtsmark's normal field strength
+    /// Its absorption per hydrogen nucleus in each layer, in units of the opacity `reference` (cm2).
+    pub(crate) fn absorption(&self, layers: &[Layer], reference: &[f64]) -> Absorption {
+        let doppler = self.wave * DOPPLER / LIGHT_KMS;
+        let mut absorption = Absorption::new(self.wave, doppler);
+        for (layer, reference) in layers.iter().zip(reference) {
+            let field = 1.25e-9 * layer.electron_density().powf(2.0 / 3.0); // Holtsmark's normal field strength
+            absorption.push(self.strength(layer) / reference, STARK_WIDTH * field * self.stark, layer.tau < DEEP);
+        }
+        absorption
+    }
+
+    /// Absorption integrated over wavelength, cm2 Angstrom per hydrogen nucleus.
+    fn strength(&self, layer: &Layer) -> f64 {
         // lines to levels that have merged with the continuum fade away
         let lower = self.lower as f64;
         let upper = (1.0 / (1.0 / (lower * lower) - 911.763 / self.wave)).sqrt();
-        let survival = survival(upper, layer.merged_level());
         let stimulated = 1.0 - (-super::HC_OVER_K / (self.wave * layer.temperature)).exp();
-        let strength = 8.853e-21 * self.wave * self.wave * self.f * layer.level(self.lower) * stimulated * survival;
-        Profile::new(strength / reference, self.wave * DOPPLER / LIGHT_KMS, 4.0 * field * self.stark)
+        let survival = survival(upper, layer.merged_level());
+        8.853e-21 * self.wave * self.wave * self.f * layer.level(self.lower) * stimulated * survival
     }
 }
 
-/// Absorption against the distance from the centre.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Profile {
-    core: f64,
+/// A line's absorption in each layer against the distance from its centre: a Doppler core and wings of Holtsmark's
+/// form 1 / (1 + beta^5/2), which share the strength by their widths.
+pub(crate) struct Absorption {
+    centre: f64,
     inverse_doppler: f64,
-    wing: f64,
-    inverse_width: f64,
+    /// Distance beyond which nothing is added, Angstrom.
+    reach: f64,
+    /// Per layer: height of the core, height of the wings, inverse width of the wings.
+    core: Vec<f64>,
+    wing: Vec<f64>,
+    inverse_width: Vec<f64>,
 }
 
-impl Profile {
-    /// Holtsmark wings, 1 / (1 + beta^5/2) normalised (their asymptote is that of the theory, doubled for the
-    /// electrons), and a Doppler core, which share the `strength` by their widths in Angstrom.
-    fn new(strength: f64, doppler: f64, stark: f64) -> Self {
+impl Absorption {
+    fn new(centre: f64, doppler: f64) -> Self {
+        let reach = 5.0 * doppler;
+        Self { centre, inverse_doppler: 1.0 / doppler, reach, core: vec![], wing: vec![], inverse_width: vec![] }
+    }
+
+    /// Adds a layer; its wings are followed to where they fall below a thousandth of the reference if `matters`.
+    fn push(&mut self, strength: f64, stark: f64, matters: bool) {
+        let doppler = 1.0 / self.inverse_doppler;
         let share = doppler / (doppler + stark);
         let width = stark + 0.5 * doppler;
-        Self {
-            core: strength * share * 0.5642 / doppler,
-            inverse_doppler: 1.0 / doppler,
-            wing: strength * (1.0 - share) * 0.3784 / width,
-            inverse_width: 1.0 / width,
+        let wing = strength * (1.0 - share) * 0.3784 / width; // 0.3784: the integral is 1
+        self.core.push(strength * share * 0.5642 / doppler);
+        self.wing.push(wing);
+        self.inverse_width.push(1.0 / width);
+        if matters {
+            self.reach = self.reach.max(width * (wing / 1e-3).powf(0.4)).min(FARTHEST);
         }
     }
 
-    /// Absorption at a distance of `offset` >= 0 Angstrom.
-    #[inline]
-    pub(crate) fn at(&self, offset: f64) -> f64 {
-        let beta = offset * self.inverse_width;
+    /// Adds the absorption at a wavelength to `opacity`, one value a layer.
+    pub(crate) fn add(&self, wave: f64, opacity: &mut [f64]) {
+        let offset = (wave - self.centre).abs();
+        if offset > self.reach {
+            return;
+        }
+        for (o, (wing, inverse_width)) in opacity.iter_mut().zip(self.wing.iter().zip(&self.inverse_width)) {
+            let beta = offset * inverse_width;
+            *o += wing / (1.0 + beta * beta * beta.sqrt());
+        }
         let x = offset * self.inverse_doppler;
-        let core = if x < 5.0 { self.core * (-x * x).exp() } else { 0.0 };
-        core + self.wing / (1.0 + beta * beta * beta.sqrt())
-    }
-
-    /// Distance at which the absorption falls below `least`.
-    pub(crate) fn reach(&self, least: f64) -> f64 {
-        let wing = (self.wing / least).powf(0.4) / self.inverse_width;
-        wing.max(5.0 / self.inverse_doppler).min(FARTHEST)
+        if x < 5.0 {
+            let gaussian = (-x * x).exp();
+            opacity.iter_mut().zip(&self.core).for_each(|(o, core)| *o += core * gaussian);
+        }
     }
 }
 
@@ -113,8 +138,10 @@ mod tests {
 
     #[test]
     fn profiles_are_normalised() {
-        let p = Profile::new(1.0, 0.3, 2.0);
-        let sum: f64 = (-200_000..200_000).map(|i| p.at((i as f64 * 0.01).abs()) * 0.01).sum();
-        assert!((sum - 1.0).abs() < 0.03, "{sum}");
+        let mut line = Absorption::new(5000.0, 0.3);
+        line.push(1.0, 2.0, true);
+        let mut sum = [0.0];
+        (-200_000..200_000).for_each(|i| line.add(5000.0 + f64::from(i) * 0.01, &mut sum));
+        assert!((0.01 * sum[0] - 1.0).abs() < 0.05, "{sum:?}");
     }
 }

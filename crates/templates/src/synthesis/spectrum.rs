@@ -39,14 +39,14 @@ fn linear(at: &[f64], x: &[f64], y: &[f64]) -> Vec<f64> {
 }
 
 /// Wavelengths at which the continuum with its hydrogen lines and bands is computed: every 0.2%, and densely
-/// about the lines of hydrogen.
+/// about the lines of hydrogen and the heads of bands.
 fn knots(first: f64, last: f64) -> Vec<f64> {
-    const OFFSETS: [f64; 20] =
-        [0.0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.1, 1.5, 2.0, 2.7, 3.6, 5.0, 7.0, 10.0, 14.0, 20.0, 28.0, 40.0, 60.0, 90.0];
+    const OFFSETS: [f64; 16] = [0.0, 0.2, 0.4, 0.65, 1.0, 1.5, 2.2, 3.2, 4.7, 7.0, 10.0, 15.0, 22.0, 33.0, 50.0, 75.0];
     let mut knots = super::log_grid(first * 0.999, last * 1.001, 8e-4);
     for line in hydrogen::lines() {
         knots.extend(OFFSETS.iter().flat_map(|o| [line.wave - o, line.wave + o]));
     }
+    knots.extend(bands::heads().flat_map(|head| [head - 3.0, head, head + 3.0]));
     knots.retain(|w| (first * 0.999..=last * 1.001).contains(w));
     knots.sort_by(f64::total_cmp);
     knots.dedup_by(|b, a| *b - *a < 0.15);
@@ -55,21 +55,14 @@ fn knots(first: f64, last: f64) -> Vec<f64> {
 
 /// Emergent flux of the continuum and the lines of hydrogen.
 fn hydrogen_flux(layers: &[Layer], wave: &[f64]) -> Vec<f64> {
-    let n = layers.len();
     // opacity at 5000 A sets the scale of depth
     let reference: Vec<f64> = layers.iter().map(|l| l.continuum(5000.0)).collect();
     let coarse = continuum_knots(wave[0], wave[wave.len() - 1]);
     let continuum: Vec<Vec<f64>> =
         coarse.iter().map(|w| layers.iter().zip(&reference).map(|(l, r)| l.continuum(*w) / r).collect()).collect();
-    let lines: Vec<(f64, f64, Vec<hydrogen::Profile>)> = hydrogen::lines()
-        .iter()
-        .map(|line| {
-            let profiles: Vec<hydrogen::Profile> =
-                layers.iter().zip(&reference).map(|(layer, r)| line.profile(layer, *r)).collect();
-            (line.wave, profiles.iter().map(|p| p.reach(1e-3)).fold(0.0, f64::max), profiles)
-        })
-        .collect();
-    let mut ratio = vec![0.0; n];
+    let lines: Vec<hydrogen::Absorption> =
+        hydrogen::lines().iter().map(|line| line.absorption(layers, &reference)).collect();
+    let mut ratio = vec![0.0; layers.len()];
     let mut k = 0;
     wave.iter()
         .map(|&w| {
@@ -80,12 +73,7 @@ fn hydrogen_flux(layers: &[Layer], wave: &[f64]) -> Vec<f64> {
             for (r, (a, b)) in ratio.iter_mut().zip(continuum[k].iter().zip(&continuum[k + 1])) {
                 *r = a + part * (b - a);
             }
-            for (centre, reach, profiles) in &lines {
-                let offset = (w - centre).abs();
-                if offset < *reach {
-                    ratio.iter_mut().zip(profiles).for_each(|(r, p)| *r += p.at(offset));
-                }
-            }
+            lines.iter().for_each(|line| line.add(w, &mut ratio));
             emergent(layers, &ratio, w)
         })
         .collect()
