@@ -54,14 +54,17 @@ impl NormalEquations {
             })
             .collect();
         let mut total = Self::zeros(nwave, ndiag);
-        for p in &partial {
-            for i in 0..nwave {
-                total.matrix.row_mut(i).iter_mut().zip(p.matrix.row(i)).for_each(|(a, b)| *a += b);
-            }
-            total.rhs.iter_mut().zip(&p.rhs).for_each(|(a, b)| *a += b);
-            total.fibers.iter_mut().zip(&p.fibers).for_each(|(a, b)| *a += b);
-        }
+        partial.iter().for_each(|p| total.merge(p));
         total
+    }
+
+    /// Adds the data of other equations.
+    pub fn merge(&mut self, other: &Self) {
+        for i in 0..self.rhs.len() {
+            self.matrix.row_mut(i).iter_mut().zip(other.matrix.row(i)).for_each(|(a, b)| *a += b);
+        }
+        self.rhs.iter_mut().zip(&other.rhs).for_each(|(a, b)| *a += b);
+        self.fibers.iter_mut().zip(&other.fibers).for_each(|(a, b)| *a += b);
     }
 
     /// Adds a prior that the second difference of `s` is 0, of `strength` relative to the information that the
@@ -113,9 +116,10 @@ impl NormalEquations {
 }
 
 impl CommonSpectrum {
-    /// Variance of `R s` in each bin: the diagonal of `R A⁻¹ Rᵀ`.
-    pub fn variance(&self, resolution: &Resolution) -> Vec<f64> {
-        resolution.propagate(&self.factor.inverse_band(resolution.ndiag() - 1))
+    /// Covariance of `s` near the diagonal: as far as a resolution matrix of the equations reaches. The variance of
+    /// `R s` is `R.propagate(&covariance)`.
+    pub fn covariance(&self) -> SymmetricBand {
+        self.factor.inverse_band(self.factor.factor().half_bandwidth())
     }
 
     /// Rows of `R s` that rest on data: at most 1% of the row's weight lies in bins without.
@@ -168,7 +172,7 @@ mod tests {
             let solution = normal.solve().unwrap();
             let mean = Resolution::mean(&matrices).unwrap();
             let (model, expected) = (mean.apply(&solution.spectrum), mean.apply(&truth));
-            for (i, v) in solution.variance(&mean).iter().enumerate().take(nwave - 5).skip(5) {
+            for (i, v) in mean.propagate(&solution.covariance()).iter().enumerate().take(nwave - 5).skip(5) {
                 chi2 += (model[i] - expected[i]).powi(2) / v;
                 n += 1;
             }

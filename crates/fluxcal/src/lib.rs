@@ -7,6 +7,7 @@ mod fit;
 mod interstellar;
 mod stars;
 
+use calibrate::CommonSpectrum;
 use datamodel::{FluxCalib, Frame, StdStars, mask::spec};
 use ndarray::Array2;
 use numerics::NumericsError;
@@ -67,9 +68,8 @@ pub fn run(frame: &Frame, models: &StdStars, params: &Params) -> Result<FluxCali
     let common = fit::solve_with_rejection(&mut stars, params)?;
     let scales: Vec<String> = stars.iter().map(|s| format!("{}: {:.3}", s.fiber, s.scale)).collect();
     log::info!("calibration from {} of {found} stars; grey factors by fibre {}", stars.len(), scales.join(", "));
-    let variance = common.variance(&stars::unit_rows(calibrate::mean_resolution(frame)));
     let good = well_sampled(&stars);
-    let mut calib = assemble(frame, &common.spectrum, &variance, &good, correction);
+    let mut calib = assemble(frame, &common, &good, correction);
     calib.header.set("NSTD", stars.len(), "standard stars used");
     Ok(calib)
 }
@@ -85,15 +85,17 @@ fn well_sampled(stars: &[Star]) -> Vec<bool> {
 
 /// `C_f = R_f c / (R_f 1) / p_f` of every fibre, with `p_f` the correction for a point source off its fibre;
 /// bins without enough stars are 0 and masked.
-fn assemble(frame: &Frame, vector: &[f64], variance: &[f64], good: &[bool], correction: Vec<f64>) -> FluxCalib {
+fn assemble(frame: &Frame, common: &CommonSpectrum, good: &[bool], correction: Vec<f64>) -> FluxCalib {
     let shape = frame.flux.dim();
     let bridges = interstellar::bridges(&frame.wave, good);
+    let covariance = common.covariance();
     let row = |f: usize| {
-        let mut row = stars::unit_rows(frame.resolution_of(f)).apply(vector);
+        let resolution = stars::unit_rows(frame.resolution_of(f));
+        let mut row = resolution.apply(&common.spectrum);
         bridges.iter().for_each(|b| b.span(&mut row));
-        row
+        (row, resolution.propagate(&covariance))
     };
-    let rows: Vec<Vec<f64>> = (0..shape.0).into_par_iter().map(row).collect();
+    let rows: Vec<(Vec<f64>, Vec<f64>)> = (0..shape.0).into_par_iter().map(row).collect();
     let mut calib = FluxCalib {
         header: frame.header.clone(),
         wave: frame.wave.clone(),
@@ -101,9 +103,9 @@ fn assemble(frame: &Frame, vector: &[f64], variance: &[f64], good: &[bool], corr
         ivar: Array2::zeros(shape),
         mask: Array2::from_elem(shape, spec::NODATA),
         fibercorr: None,
-        deconvolved: Some(vector.to_vec()),
+        deconvolved: Some(common.spectrum.clone()),
     };
-    for (f, (row, p)) in rows.iter().zip(&correction).enumerate() {
+    for (f, ((row, variance), p)) in rows.iter().zip(&correction).enumerate() {
         // without light of its own a fibre is calibrated like a centred one, and carries no information
         let (p, weight) = if *p > 0.0 { (*p, 1.0) } else { (1.0, 0.0) };
         for j in (0..shape.1).filter(|&j| good[j] && row[j] > 0.0 && variance[j] > 0.0) {

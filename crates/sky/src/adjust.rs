@@ -184,13 +184,14 @@ fn add_window(
 }
 
 /// Variance of each coefficient over the sky fibres beyond its error; 0 where that is not significant (the
-/// observed scatter is within one error of the expected one).
+/// observed scatter is within two errors of the expected one).
 fn scatter<'a>(estimates: impl Iterator<Item = &'a Estimate>, n: usize) -> Vec<f64> {
     let estimates: Vec<&Estimate> = estimates.collect();
     if estimates.len() < 5 {
         return vec![0.0; n];
     }
-    let expected_scatter = 2.0 / (estimates.len() as f64).sqrt();
+    // relative error of a variance from the median square of a Gaussian
+    let error = 2.33 / (estimates.len() as f64).sqrt();
     (0..n)
         .map(|i| {
             let squares: Vec<f64> = estimates.iter().map(|e| e.value[i].powi(2)).collect();
@@ -198,7 +199,7 @@ fn scatter<'a>(estimates: impl Iterator<Item = &'a Estimate>, n: usize) -> Vec<f
             // 0.4549: median of a chi2 of one degree of freedom
             let observed = robust::median(&squares).unwrap_or(0.0) / 0.4549;
             let noise = robust::median(&variances).unwrap_or(0.0);
-            if observed > (1.0 + 2.0 * expected_scatter) * noise { observed - noise } else { 0.0 }
+            if observed > (1.0 + 2.0 * error) * noise { observed - noise } else { 0.0 }
         })
         .collect()
 }

@@ -3,6 +3,7 @@
 use crate::{Error, Params, fibers::SkyFiber};
 use calibrate::{CommonSpectrum, NormalEquations};
 use numerics::robust::{self, MAD_TO_SIGMA};
+use rayon::prelude::*;
 
 /// Relative error of the sky in a bright line (resolution, flat) below which a residual is no outlier.
 const LINE_ERROR: f64 = 0.01;
@@ -29,6 +30,35 @@ fn solve(fibers: &[SkyFiber]) -> Result<CommonSpectrum, Error> {
     let (nwave, ndiag) = fibers.first().map_or((0, 1), |f| (f.flux.len(), f.resolution.ndiag()));
     let normal = NormalEquations::sum(nwave, ndiag, fibers, |n, f| n.add(&f.resolution, &f.weight, &f.flux));
     Ok(normal.solve()?)
+}
+
+/// The sky from all fibres but one, for each of them.
+pub fn without_each(fibers: &[SkyFiber]) -> Result<Vec<Vec<f64>>, Error> {
+    let (nwave, ndiag) = fibers.first().map_or((0, 1), |f| (f.flux.len(), f.resolution.ndiag()));
+    let single = |f: &SkyFiber| {
+        let mut normal = NormalEquations::zeros(nwave, ndiag);
+        normal.add(&f.resolution, &f.weight, &f.flux);
+        normal
+    };
+    let each: Vec<NormalEquations> = fibers.par_iter().map(single).collect();
+    // sums of those before and after: nothing is subtracted, so nothing cancels
+    let running = |order: &mut dyn Iterator<Item = &NormalEquations>| -> Vec<NormalEquations> {
+        let mut sums = vec![NormalEquations::zeros(nwave, ndiag)];
+        for normal in order {
+            let mut next = sums[sums.len() - 1].clone();
+            next.merge(normal);
+            sums.push(next);
+        }
+        sums
+    };
+    let (before, after) = (running(&mut each.iter()), running(&mut each.iter().rev()));
+    let n = fibers.len();
+    let solve_without = |k: usize| {
+        let mut normal = before[k].clone();
+        normal.merge(&after[n - 1 - k]);
+        Ok(normal.solve()?.spectrum)
+    };
+    (0..n).into_par_iter().map(solve_without).collect()
 }
 
 /// Rejects outlying bins: all of them, or of each wavelength only the worst fibre's. Returns their number.
@@ -64,7 +94,9 @@ fn drop_fiber(fibers: &mut Vec<SkyFiber>, models: &[Vec<f64>]) -> bool {
     let offsets: Vec<f64> = fibers.iter().zip(models).map(|(f, m)| median_residual(f, m)).collect();
     let centre = robust::median(&offsets).unwrap_or(0.0);
     let distance: Vec<f64> = offsets.iter().map(|o| (o - centre).abs()).collect();
-    let sigma = MAD_TO_SIGMA * robust::median(&distance).unwrap_or(0.0);
+    // few fibres may agree by chance: their scatter is at least their noise
+    let noise: Vec<f64> = fibers.iter().map(median_error).collect();
+    let sigma = (MAD_TO_SIGMA * robust::median(&distance).unwrap_or(0.0)).max(robust::median(&noise).unwrap_or(0.0));
     let worst = (0..distance.len()).max_by(|&a, &b| distance[a].total_cmp(&distance[b])).unwrap_or(0);
     if sigma <= 0.0 || distance[worst] <= FIBER_NSIG * sigma {
         return false;
@@ -82,4 +114,10 @@ fn median_residual(fiber: &SkyFiber, model: &[f64]) -> f64 {
     let good = (0..model.len()).filter(|&j| fiber.weight[j] > 0.0);
     let residuals: Vec<f64> = good.map(|j| fiber.flux[j] - model[j]).collect();
     robust::median(&residuals).unwrap_or(0.0)
+}
+
+/// Error of the median residual: 1.25 of that of a mean.
+fn median_error(fiber: &SkyFiber) -> f64 {
+    let variances: Vec<f64> = fiber.weight.iter().filter(|w| **w > 0.0).map(|w| 1.0 / w).collect();
+    1.25 * (robust::median(&variances).unwrap_or(0.0) / variances.len().max(1) as f64).sqrt()
 }

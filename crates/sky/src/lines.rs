@@ -7,7 +7,7 @@ use numerics::robust;
 const RELEVANT_ERROR: f64 = 0.1;
 
 /// Bins of local maxima whose 10% is above the noise of a fibre, in ascending order.
-pub fn bright(mean: &[f64], variance: &[f64], fibers: &[SkyFiber]) -> Vec<usize> {
+pub fn bright(mean: &[f64], covered: &[bool], fibers: &[SkyFiber]) -> Vec<usize> {
     let n = mean.len();
     let noise = |j: usize| {
         let variances: Vec<f64> = fibers.iter().filter(|f| f.ivar[j] > 0.0).map(|f| 1.0 / f.ivar[j]).collect();
@@ -15,6 +15,6 @@ pub fn bright(mean: &[f64], variance: &[f64], fibers: &[SkyFiber]) -> Vec<usize>
     };
     (2..n.saturating_sub(2))
         .filter(|&j| mean[j] >= mean[j - 1] && mean[j] > mean[j + 1] && mean[j] > mean[j - 2] && mean[j] >= mean[j + 2])
-        .filter(|&j| variance[j] > 0.0 && RELEVANT_ERROR * mean[j] > noise(j))
+        .filter(|&j| covered[j] && RELEVANT_ERROR * mean[j] > noise(j))
         .collect()
 }

@@ -19,12 +19,12 @@ const MEDIAN_TO_MEAN: f64 = 0.8703;
 /// Variance to add to each bin of the sky model.
 pub fn variance(frame: &Frame, common: &CommonSky, adjustments: &[Adjustment], peaks: &[usize]) -> Vec<f64> {
     let nwave = frame.wave.len();
-    let mean = common.mean_resolution.apply(&common.spectrum);
-    let slope: Vec<f64> = (0..nwave).map(|j| derivative(&mean, &frame.wave, j)).collect();
+    let mean = &common.mean;
+    let slope: Vec<f64> = (0..nwave).map(|j| derivative(mean, &frame.wave, j)).collect();
     let models: Vec<Vec<f64>> = common
         .fibers
         .iter()
-        .map(|f| adjustments[f.row].apply(&frame.resolution_of(f.row).apply(&common.spectrum)).0)
+        .map(|f| adjustments[f.row].apply(&frame.resolution_of(f.row).apply(common.spectrum_for(f.row))).0)
         .collect();
     let mut added = vec![0.0f64; nwave];
     for &peak in peaks {
@@ -66,10 +66,12 @@ impl Residuals {
             good.map(|j| (j, residual(j).powi(2), 1.0 / fiber.weight[j])).collect()
         };
         let fibers: Vec<_> = (0..models.len()).map(of_fiber).filter(|r| !r.is_empty()).collect();
-        // the common sky has taken its share of the residuals; the median scatters by 1.25 of the mean's error
+        // the common sky has its own error, of which a fibre that made it knows nothing; the median scatters by
+        // 1.25 of the mean's error
         let n = fibers.len().max(1) as f64;
         let degrees = (2 * WINDOW + 1) as f64;
-        let limit = (1.0 - 1.0 / n).max(0.1) + 1.25 * (2.0 / (degrees * n)).sqrt();
+        let expected = if common.without.is_empty() { (1.0 - 1.0 / n).max(0.1) } else { 1.0 + 1.0 / n };
+        let limit = expected + 1.25 * (2.0 / (degrees * n)).sqrt();
         Self { fibers, limit }
     }
 

@@ -60,8 +60,8 @@ fn the_model_is_the_truth_within_its_errors() {
     assert!(mean.abs() < 4.0 / n.sqrt(), "mean pull {mean}");
     assert!(rms > 1.0 - 4.0 / (2.0 * n).sqrt() && rms < 1.0 + 4.0 / (2.0 * n).sqrt(), "rms {rms}");
     let (_, rms) = moments(&residual_pulls(&frame, &model, 0..20));
-    // the sky fibres are part of the model: (1 - 1/20) / (1 + 1/20)
-    assert!((rms - (0.95f64 / 1.05).sqrt()).abs() < 0.03, "residual pulls {rms}");
+    // a sky fibre's model comes from the others: its residual is as noisy as that of a target
+    assert!((rms - 1.0).abs() < 0.02, "residual pulls {rms}");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn shifts_and_throughputs_are_adjusted_on_the_lines() {
     assert!(without > 1.5, "the tweak must matter: {without}");
     assert!(with < 1.12, "adjusted {with}, plain {without}");
     let (_, rms) = moments(&residual_pulls(&frame, &adjusted, 0..20));
-    assert!((0.93..1.05).contains(&rms), "{rms}");
+    assert!((0.96..1.05).contains(&rms), "{rms}");
 }
 
 #[test]

@@ -1,0 +1,91 @@
+//! Rows of several exposures and arms find their place, whatever the order and however often.
+
+use bricks::{Error, group, part};
+use calibrate::testing::{Instrument, fibermap_of, frame_of};
+use datamodel::{Band, ColumnData, Frame, mask::spec};
+
+/// A frame of 6 fibres on bricks A and B whose flux says which camera, exposure and fibre it is.
+fn frame(camera: &str, expid: i64, ndiag: usize) -> Frame {
+    let instrument = Instrument::new(6, 20, ndiag);
+    let number = |f: usize| 1000.0 * expid as f64 + 100.0 * f64::from(camera.as_bytes()[0]) + f as f64;
+    let mut frame = frame_of(&instrument, &(0..6).map(|f| vec![number(f); 20]).collect::<Vec<_>>(), 0.0, 1);
+    frame
+        .header
+        .set("CAMERA", camera, "")
+        .set("EXPID", expid, "")
+        .set("NIGHT", 20260101, "")
+        .set("MJD-OBS", 61000.5, "");
+    frame.fibermap = fibermap_of(&["TGT", "SKY", "TGT", "BAD", "TGT", "TGT"]);
+    let names = ["A", "A", "B", "A", "A", "B"].map(String::from).to_vec();
+    frame.fibermap.table.set("BRICKNAME", "", ColumnData::Str { width: 8, values: names });
+    // the same targets in reverse order in odd exposures
+    let id = |i: i64| if expid % 2 == 1 { 200 - i } else { 100 + i };
+    frame.fibermap.table.set("TARGETID", "", ColumnData::I64((0..6).map(id).collect()));
+    frame
+}
+
+fn parts(brick: &str) -> Vec<bricks::Part> {
+    let frames = [("b0", 6, 5), ("r0", 6, 7), ("b0", 7, 7), ("z0", 7, 7), ("r0", 7, 7), ("z0", 6, 7)];
+    frames.iter().filter(|f| *f != &("z0", 6, 7)).map(|&(c, e, n)| part(c, &frame(c, e, n), brick).unwrap()).collect()
+}
+
+#[test]
+fn rows_are_sorted_complete_and_say_where_they_come_from() {
+    let spectra = group("A", parts("A")).unwrap();
+    let table = &spectra.fibermap.table;
+    // fibres 0, 1 (sky) and 4; the broken fibre 3 is left out
+    assert_eq!(table.ints("TARGETID").unwrap(), [100, 101, 104, 196, 199, 200]);
+    assert_eq!(table.ints("EXPID").unwrap(), [6, 6, 6, 7, 7, 7]);
+    assert_eq!(table.ints("FIBER").unwrap(), [0, 1, 4, 4, 1, 0]);
+    assert_eq!(table.floats("MJD").unwrap(), [61000.5; 6]);
+    for (band, letter) in [(Band::B, "b"), (Band::R, "r"), (Band::Z, "z")] {
+        let b = &spectra.bands[&band];
+        for row in 0..6 {
+            let (expid, fiber) = (table.ints("EXPID").unwrap()[row], table.ints("FIBER").unwrap()[row]);
+            if band == Band::Z && expid == 6 {
+                assert!(
+                    b.ivar.row(row).iter().all(|w| *w == 0.0) && b.mask.row(row).iter().all(|m| *m == spec::NODATA)
+                );
+            } else {
+                let expected = 1000.0 * expid as f64 + 100.0 * f64::from(letter.as_bytes()[0]) + fiber as f64;
+                assert!((f64::from(b.flux[(row, 10)]) - expected).abs() < 0.1, "{band} row {row}");
+                assert_eq!((b.ivar[(row, 10)], b.mask[(row, 10)]), (1.0, 0));
+            }
+        }
+    }
+    // 5 diagonals in 7: padded on both sides
+    let r = &spectra.bands[&Band::B].resolution;
+    assert_eq!(r.dim(), (6, 7, 20));
+    assert_eq!((r[(0, 0, 10)], r[(0, 6, 10)]), (0.0, 0.0));
+    assert!(r[(0, 3, 10)] > r[(0, 2, 10)] && (r[(0, 2, 10)] - r[(0, 4, 10)]).abs() < 1e-6);
+}
+
+#[test]
+fn the_order_of_the_frames_does_not_change_a_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (folder.path().join("1.fits"), folder.path().join("2.fits"));
+    group("B", parts("B")).unwrap().write(&first).unwrap();
+    let mut reversed = parts("B");
+    reversed.reverse();
+    group("B", reversed).unwrap().write(&second).unwrap();
+    assert_eq!(std::fs::read(&first).unwrap(), std::fs::read(&second).unwrap());
+    group("B", parts("B")).unwrap().write(&first).unwrap();
+    assert_eq!(std::fs::read(first).unwrap(), std::fs::read(second).unwrap());
+}
+
+#[test]
+fn what_does_not_belong_together_is_an_error() {
+    assert_eq!(group("C", parts("C")).unwrap_err(), Error::Empty { brick: "C".into(), frames: 5 });
+    let mut twice = parts("A");
+    twice.push(twice[0].clone());
+    assert!(matches!(group("A", twice), Err(Error::Twice { .. })));
+    let mut shifted = frame("b0", 8, 5);
+    shifted.wave.iter_mut().for_each(|w| *w += 0.1);
+    let mut mixed = parts("A");
+    mixed.push(part("late", &shifted, "A").unwrap());
+    let text = group("A", mixed).unwrap_err().to_string();
+    assert!(text.starts_with("b0 and late have different wavelengths: 20 bins from 4000.000"), "{text}");
+    let mut unnamed = frame("b0", 8, 5);
+    unnamed.header.remove("EXPID");
+    assert_eq!(part("x", &unnamed, "A").unwrap_err().to_string(), "x[FLUX]: keyword EXPID is missing");
+}
