@@ -164,16 +164,17 @@ impl Resolution {
 
     /// Diagonal of `R C Rᵀ` for a symmetric banded `C` (entries beyond its band count as zero).
     pub fn propagate(&self, covariance: &SymmetricBand) -> Vec<f64> {
+        let kd = covariance.half_bandwidth();
+        let mut row = vec![0.0; self.ndiag];
         (0..self.nwave)
             .map(|i| {
                 let cols = self.columns(i);
+                row.iter_mut().zip(cols.clone()).for_each(|(r, j)| *r = self.get(i, j));
                 let mut sum = 0.0;
-                for a in cols.clone() {
-                    let ra = self.get(i, a);
-                    for b in cols.start..=a {
-                        let twice = if a == b { 1.0 } else { 2.0 };
-                        sum += twice * ra * self.get(i, b) * covariance.get(a, b);
-                    }
+                for (a, &ra) in row[..cols.len()].iter().enumerate() {
+                    let near = a.min(kd);
+                    let below = crate::banded::dot(&row[a - near..a], &covariance.row(cols.start + a)[kd - near..kd]);
+                    sum += ra * (2.0 * below + ra * covariance.row(cols.start + a)[kd]);
                 }
                 sum
             })
