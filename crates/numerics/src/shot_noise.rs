@@ -8,7 +8,7 @@
 //! rows above and below, `S` from the pixels beside, both without the pixel itself.
 
 use crate::robust;
-use ndarray::{Array2, ArrayView2, Axis, Zip};
+use ndarray::{Array2, ArrayView2, Axis, Zip, s};
 
 /// Rows above and below that the profile is averaged over. Traces tilt by less than 0.1 pixel over them.
 const HALF_ROWS: usize = 8;
@@ -18,9 +18,26 @@ const HALF_COLUMNS: usize = 3;
 /// row's own sum is used; else the median, which is less noisy and does not respond to the row's own noise.
 const LINE_SIGMA: f64 = 3.0;
 
+/// Columns that are worked on at a time: what fits into the cache.
+const BLOCK: usize = 64;
+
 /// Expected electrons, at least 0, of each pixel of `image` (electrons, `[y, x]`, y along the dispersion).
 /// Pixels where `good` is false are left out of every sum but get a prediction too; `readnoise` in electrons.
 pub fn expected_electrons(image: ArrayView2<f32>, good: ArrayView2<bool>, readnoise: ArrayView2<f32>) -> Array2<f32> {
+    let nx = image.ncols();
+    let mut out = Array2::zeros(image.dim());
+    for x0 in (0..nx).step_by(BLOCK) {
+        let x1 = (x0 + BLOCK).min(nx);
+        let (left, right) = (x0.saturating_sub(HALF_COLUMNS), (x1 + HALF_COLUMNS).min(nx));
+        let part = s![.., left..right];
+        let block = expected_block(image.slice(part), good.slice(part), readnoise.slice(part));
+        out.slice_mut(s![.., x0..x1]).assign(&block.slice(s![.., x0 - left..x1 - left]));
+    }
+    out
+}
+
+/// [`expected_electrons`] of a few columns.
+fn expected_block(image: ArrayView2<f32>, good: ArrayView2<bool>, readnoise: ArrayView2<f32>) -> Array2<f32> {
     let weight = good.mapv(|g| if g { 1.0 } else { 0.0 });
     let light = Zip::from(image).and(good).map_collect(|&v, &g| if g { f64::from(v) } else { 0.0 });
     let noise = Zip::from(readnoise).and(good).map_collect(|&r, &g| if g { f64::from(r).powi(2) } else { 0.0 });

@@ -1,5 +1,7 @@
 //! The program on files: what it writes, and what it says of a camera that is not there.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use assert_cmd::Command;

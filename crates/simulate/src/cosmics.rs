@@ -72,10 +72,11 @@ fn deposit(charge: &mut Array2<f32>, (x, y): (f64, f64), mean: f64, rng: &mut im
     let dx: f64 = rng.sample(StandardNormal);
     let dy: f64 = rng.sample(StandardNormal);
     let (column, row) = ((x + DIFFUSION * dx).round(), (y + DIFFUSION * dy).round());
-    if column >= 0.0 && row >= 0.0 {
-        if let Some(pixel) = charge.get_mut((row as usize, column as usize)) {
-            *pixel += electrons as f32;
-        }
+    if row < 0.0 || column < 0.0 {
+        return;
+    }
+    if let Some(pixel) = charge.get_mut((row as usize, column as usize)) {
+        *pixel += electrons as f32;
     }
 }
 

@@ -189,7 +189,7 @@ impl Arm {
     fn check(&self) -> Result<(), String> {
         let need = |good: bool, what: &str| if good { Ok(()) } else { Err(what.to_string()) };
         need(
-            self.nx >= 16 && self.ny >= 16 && self.nx % 2 == 0 && self.ny % 2 == 0,
+            self.nx >= 16 && self.ny >= 16 && self.nx.is_multiple_of(2) && self.ny.is_multiple_of(2),
             "nx and ny must be even and at least 16",
         )?;
         need(self.wave.windows(2).all(|w| w[0] < w[1]), "wave must ascend")?;
