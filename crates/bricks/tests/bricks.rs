@@ -24,14 +24,18 @@ fn frame(camera: &str, expid: i64, ndiag: usize) -> Frame {
     frame
 }
 
-fn parts(brick: &str) -> Vec<bricks::Part> {
+fn parts(brick: &str) -> Result<Vec<bricks::Part>, Error> {
     let frames = [("b0", 6, 5), ("r0", 6, 7), ("b0", 7, 7), ("z0", 7, 7), ("r0", 7, 7), ("z0", 6, 7)];
-    frames.iter().filter(|f| *f != &("z0", 6, 7)).map(|&(c, e, n)| part(c, &frame(c, e, n), brick).unwrap()).collect()
+    frames
+        .iter()
+        .filter(|f| *f != &("z0", 6, 7))
+        .map(|&(c, e, n)| part(c, &frame(c, e, n), brick))
+        .collect::<Result<_, _>>()
 }
 
 #[test]
 fn rows_are_sorted_complete_and_say_where_they_come_from() {
-    let spectra = group("A", parts("A")).unwrap();
+    let spectra = group("A", parts("A").unwrap()).unwrap();
     let table = &spectra.fibermap.table;
     // fibres 0, 1 (sky) and 4; the broken fibre 3 is left out
     assert_eq!(table.ints("TARGETID").unwrap(), [100, 101, 104, 196, 199, 200]);
@@ -64,24 +68,24 @@ fn rows_are_sorted_complete_and_say_where_they_come_from() {
 fn the_order_of_the_frames_does_not_change_a_byte() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (folder.path().join("1.fits"), folder.path().join("2.fits"));
-    group("B", parts("B")).unwrap().write(&first).unwrap();
-    let mut reversed = parts("B");
+    group("B", parts("B").unwrap()).unwrap().write(&first).unwrap();
+    let mut reversed = parts("B").unwrap();
     reversed.reverse();
     group("B", reversed).unwrap().write(&second).unwrap();
     assert_eq!(std::fs::read(&first).unwrap(), std::fs::read(&second).unwrap());
-    group("B", parts("B")).unwrap().write(&first).unwrap();
+    group("B", parts("B").unwrap()).unwrap().write(&first).unwrap();
     assert_eq!(std::fs::read(first).unwrap(), std::fs::read(second).unwrap());
 }
 
 #[test]
 fn what_does_not_belong_together_is_an_error() {
-    assert_eq!(group("C", parts("C")).unwrap_err(), Error::Empty { brick: "C".into(), frames: 5 });
-    let mut twice = parts("A");
+    assert_eq!(group("C", parts("C").unwrap()).unwrap_err(), Error::Empty { brick: "C".into(), frames: 5 });
+    let mut twice = parts("A").unwrap();
     twice.push(twice[0].clone());
     assert!(matches!(group("A", twice), Err(Error::Twice { .. })));
     let mut shifted = frame("b0", 8, 5);
     shifted.wave.iter_mut().for_each(|w| *w += 0.1);
-    let mut mixed = parts("A");
+    let mut mixed = parts("A").unwrap();
     mixed.push(part("late", &shifted, "A").unwrap());
     let text = group("A", mixed).unwrap_err().to_string();
     assert!(text.starts_with("b0 and late have different wavelengths: 20 bins from 4000.000"), "{text}");
