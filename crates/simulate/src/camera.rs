@@ -233,3 +233,56 @@ pub fn positioner_offsets(instrument: &Instrument, spectrograph: u8, expid: u32,
         .map(|_| (rms * rng.sample::<f64, _>(StandardNormal), rms * rng.sample::<f64, _>(StandardNormal)))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{optics, targets::Target};
+    use datamodel::{Band, Expid};
+
+    fn model(band: Band, dead: &[bool]) -> CameraModel {
+        let instrument = Instrument::load("mini").unwrap();
+        let camera = Camera::new(band, 0);
+        let psf = Psf::new(optics::true_psf(&instrument, camera, 1).unwrap()).unwrap();
+        CameraModel::new(&instrument, camera, psf, dead, 1)
+    }
+
+    #[test]
+    fn sky_and_calibration_have_the_known_size() {
+        let exposure = Exposure {
+            expid: Expid(1),
+            flavor: Flavor::Science(0),
+            seconds: 1000.0,
+            mjd: 61_041.0,
+            airmass: 1.0,
+            acceptance: 1.0,
+            airglow_gradient: (0.0, 0.0),
+        };
+        let model = model(Band::R, &[false; 50]);
+        // sky of 1.2e-17 per arcsec2 on a night without lines
+        let flat = crate::tables::Curve::from_pairs(&[(3000.0, 0.0), (11000.0, 0.0)]);
+        let site = Site { atmosphere: Atmosphere::new(None), sky: Sky::Lines(flat) };
+        let light = model.science(&exposure, &vec![Target::none(); 50], &[(0.0, 0.0); 50], &site);
+        let at = |wave: f64| ((wave - model.grid.start) / model.grid.step).round() as usize;
+        // 218 electron/Angstrom for 1.2 units at 6500 Angstrom in 1000 s through the air of Kitt Peak
+        let continuum = 1.03; // of the table at 6500
+        assert!((light.sky[at(6500.0)] / (218.0 * continuum / 1.2) - 1.0).abs() < 0.03, "{}", light.sky[at(6500.0)]);
+        // 43 electron/Angstrom for a point source of one unit
+        assert!((light.calibration[at(6500.0)] / 43.0 - 1.0).abs() < 0.05, "{}", light.calibration[at(6500.0)]);
+    }
+
+    #[test]
+    fn fibres_scatter_about_one_and_dead_ones_are_dark() {
+        let mut dead = [false; 50];
+        dead[7] = true;
+        let model = model(Band::Z, &dead);
+        for column in model.fibers.columns().into_iter().step_by(500) {
+            let mean = column.sum() / 49.0;
+            let rms = (column.iter().enumerate().filter(|(i, _)| *i != 7).map(|(_, v)| (v - 1.0).powi(2)).sum::<f64>()
+                / 49.0)
+                .sqrt();
+            assert!((mean - 1.0).abs() < 1e-12 && (0.04..0.11).contains(&rms), "{mean} {rms}");
+        }
+        assert!(model.fibers.row(7).iter().all(|v| *v == 0.0));
+    }
+}

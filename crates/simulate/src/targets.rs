@@ -281,3 +281,28 @@ impl Class {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tile_has_the_shares_of_the_instrument_and_fluxes_of_its_magnitudes() {
+        let instrument = Instrument::load("mini").unwrap();
+        let mut dead = vec![false; 50];
+        dead[3] = true;
+        let tile = Tile::draw(&instrument, &[0], &dead, &Spectra::load(None).unwrap(), 5, 1);
+        let count = |class: Class| tile.targets.iter().filter(|t| t.class == class).count();
+        assert_eq!((count(Class::Sky), count(Class::Standard), count(Class::Unassigned)), (8, 6, 1));
+        assert_eq!(tile.targets[3].class, Class::Unassigned);
+        let waves: Vec<f64> = (0..8000).map(|i| 3000.0 + f64::from(i)).collect();
+        for target in tile.targets.iter().filter(|t| t.mags[1].is_finite()) {
+            let r = DECAM_R.ab_magnitude(&waves, &target.flux_on(&waves)).unwrap();
+            assert!((r - target.mags[1]).abs() < 0.01, "{}: {r} {}", target.class.name(), target.mags[1]);
+            assert!((15.9..23.6).contains(&target.mags[1]));
+            assert!(target.flux_on(&waves).iter().all(|f| f.is_finite() && *f >= 0.0));
+        }
+        let ids: std::collections::BTreeSet<i64> = tile.targets.iter().map(|t| t.targetid).collect();
+        assert_eq!(ids.len(), 50);
+    }
+}
