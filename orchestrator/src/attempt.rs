@@ -83,7 +83,7 @@ fn run_claimed(job: &Job, production: &Production, children: &Children, log: &mu
 
     let after = stamp(&output);
     let (ending, reason) = judge(job, &output, after.is_some(), &ended, children.is_stopping());
-    if ending != Ending::Done {
+    if ending != Ending::Done || job.number > 1 {
         remove_leftovers(&output);
     }
     let made = ending == Ending::Done || after != before;

@@ -156,6 +156,9 @@ pub struct Held {
 /// [`Error::Io`].
 pub fn acquire(production: &Production, task: &str, number: u32, log_path: PathBuf) -> Result<Option<Held>> {
     let path = path(production, task, number);
+    if log_path.exists() {
+        return Ok(None);
+    }
     let Some(mut claim) = create_new(&path)? else { return Ok(None) };
     let text = serde_json::to_string(Owner::this()).unwrap_or_default();
     claim.write_all(text.as_bytes()).map_err(Error::io("write", &path))?;

@@ -64,7 +64,7 @@ pub fn create(production: &Production, request: &Request, scripts: &scripts::Set
     if options.exists() {
         Options::read(&options, &graph.table)?;
     } else {
-        write_atomically(&options, &Options::default_text(&graph.table))?;
+        write_atomically(&options, &Options::default_text(&graph.table, &graph.space))?;
     }
     scripts::write_setup(production, scripts)?;
     let nights: Vec<String> = plans.iter().map(|plan| plan.night.clone()).collect();

@@ -258,3 +258,62 @@ fn text<'h>(header: &'h Header, key: &str) -> &'h str {
 fn integer(header: &Header, key: &str) -> Option<i64> {
     text(header, key).parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    fn shared(path: &str) -> Option<PathBuf> {
+        let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared").to_string();
+        let file = Path::new(&std::env::var("SPECMILL_SHARED").unwrap_or(default)).join(path);
+        if !file.exists() {
+            eprintln!("skipped: {} is not there", file.display());
+        }
+        Some(file).filter(|file| file.exists())
+    }
+
+    #[test]
+    fn a_file_of_the_real_survey_is_understood() {
+        // tile 80613 of DESI's early data release; its values as astropy reads them
+        let Some(path) = shared("data/spectra/desi/coadd-4-80613-thru20210324.fits") else { return };
+        let names = read_hdu_names(&path).unwrap();
+        assert!(names.contains("fibermap") && names.contains("z_resolution") && names.len() == 19, "{names:?}");
+        let mut hdus = Hdus::open(&path).unwrap();
+        let primary = hdus.next_header().unwrap().unwrap();
+        hdus.skip_data(&primary).unwrap();
+        let header = hdus.next_header().unwrap().unwrap();
+        let table = hdus.table(&header).unwrap();
+        assert_eq!(table.integers("TARGETID").unwrap(), Some(vec![39633345008634465]));
+        assert_eq!(table.integers("PETAL_LOC").unwrap(), Some(vec![4]));
+        let expected = BTreeMap::from([("4".to_string(), BTreeMap::from([("1054p567".to_string(), 1)]))]);
+        assert_eq!(bricks(&table).unwrap(), expected);
+        // a coadd is no exposure
+        assert!(read_fibermap(&path).unwrap_err().to_string().contains("OBSTYPE"));
+    }
+
+    #[test]
+    fn what_is_no_fits_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.fits");
+        let refuse = |content: &[u8], sentence: &str| {
+            std::fs::write(&path, content).unwrap();
+            let message = read_fibermap(&path).unwrap_err().to_string();
+            assert!(message.contains("x.fits") && message.contains(sentence), "{message}");
+        };
+        refuse(b"", "no HDU FIBERMAP");
+        refuse(b"short", "truncated");
+        refuse(&[b'x'; 2880], "not a FITS file");
+    }
+
+    #[test]
+    fn values_of_cards() {
+        assert_eq!(value(b"'it''s / here  ' / comment"), "it's / here");
+        assert_eq!(value(b"                  12 / comment"), "12");
+        assert_eq!(value(b"''"), "");
+        let header = Header::from(
+            [("BITPIX", "-32"), ("NAXIS", "2"), ("NAXIS1", "3"), ("NAXIS2", "5")].map(|(k, v)| (k.into(), v.into())),
+        );
+        assert_eq!(data_length(&header), Some(60));
+    }
+}

@@ -139,6 +139,11 @@ impl Space {
         dim.ok_or_else(|| Error::Table(format!("no key is called {name}")))
     }
 
+    /// The name of a key.
+    pub fn name(&self, dim: usize) -> &str {
+        &self.dims[dim].name
+    }
+
     /// The form of a key's text, as a regular expression without anchors and named groups.
     pub fn form(&self, dim: usize) -> String {
         let anchored = self.dims[dim].form.as_str();

@@ -1,5 +1,6 @@
 //! run/options.yaml: options of the steps, as people edit them.
 
+use crate::keys::Space;
 use crate::plan::json;
 use crate::table::{OptionMap, Step, Table};
 use crate::{Error, Result};
@@ -49,7 +50,7 @@ impl Options {
     }
 
     /// The file for a new production.
-    pub fn default_text(table: &Table) -> String {
+    pub fn default_text(table: &Table, space: &Space) -> String {
         let mut text = String::from(
             "# Options of each step: `name: value` becomes `--name value` (true: a bare flag; false or null: nothing;\n\
              # a list: its items after the flag). desi_pipe never overwrites this file. A change makes the tasks\n\
@@ -58,7 +59,8 @@ impl Options {
         );
         for step in &table.steps {
             if let Some(dim) = step.options_by {
-                let _ = writeln!(text, "# {}: NAME_X is option NAME of the tasks whose key {dim} is X", step.name);
+                let key = space.name(dim);
+                let _ = writeln!(text, "# NAME_X is option NAME of the tasks whose {key} is X");
             }
             let _ = writeln!(text, "{}:{}", step.name, if step.options.is_empty() { " {}" } else { "" });
             for (name, value) in &step.options {
@@ -140,8 +142,8 @@ mod tests {
 
     #[test]
     fn the_default_file_reads_as_the_defaults() {
-        let (table, _) = Table::parse(DESI).unwrap();
-        assert_eq!(read(&Options::default_text(&table)).unwrap().steps, Options::defaults(&table).steps);
+        let (table, space) = Table::parse(DESI).unwrap();
+        assert_eq!(read(&Options::default_text(&table, &space)).unwrap().steps, Options::defaults(&table).steps);
     }
 
     #[test]

@@ -35,6 +35,16 @@ pub struct Settings {
 }
 
 impl Settings {
+    fn describe(&self, graph: &Graph) -> String {
+        let (first, last) = self.steps;
+        let name = |step: usize| graph.table.steps[step].name.clone();
+        match self.only {
+            Some(task) => graph.name(task),
+            None if first == last => name(first),
+            None => format!("{} to {}", name(first), name(last)),
+        }
+    }
+
     fn scope(&self, graph: &Graph) -> Scope {
         let (first, last) = self.steps;
         let in_range = |task| (first..=last).contains(&usize::from(graph.task(task).step)) && self.slice.holds(task);
@@ -78,6 +88,8 @@ struct Runner<'a> {
     ready: BTreeSet<TaskId>,
     running: HashMap<TaskId, u32>,
     elsewhere: BTreeSet<TaskId>,
+    // whether a task is asked for or leads to one that is
+    matters: Vec<bool>,
     tried: BTreeSet<TaskId>,
     children: &'a Children,
     progress: Progress,
@@ -198,6 +210,7 @@ impl<'a> Runner<'a> {
             settings,
             ready,
             elsewhere,
+            matters,
             children,
             progress,
             running: HashMap::new(),
@@ -250,10 +263,9 @@ impl<'a> Runner<'a> {
     fn take(&mut self, (task, outcome): Message) -> Result<()> {
         self.running.remove(&task);
         let outcome = outcome?;
-        match &outcome {
-            Outcome::Lost => self.elsewhere.insert(task),
-            Outcome::Ran(..) => self.tried.insert(task),
-        };
+        if let Outcome::Ran(..) = outcome {
+            self.tried.insert(task);
+        }
         self.update(task);
         if let Outcome::Ran(ending @ (Ending::Done | Ending::Failed | Ending::System), reason, seconds) = outcome {
             self.ran += 1;
@@ -266,16 +278,15 @@ impl<'a> Runner<'a> {
 
     /// Judges a task and what follows from it anew, and queues what may start.
     fn update(&mut self, task: TaskId) {
-        let changed = self.board.refresh(task);
-        if self.board.verdict(task).state != State::Running {
-            self.elsewhere.remove(&task);
-        }
-        for task in changed {
-            let may_start = self.board.verdict(task).runnable
-                && self.board.is_wanted(task)
-                && !self.tried.contains(&task)
-                && !self.elsewhere.contains(&task);
-            if may_start {
+        for task in self.board.refresh(task) {
+            let verdict = self.board.verdict(task);
+            let runs_elsewhere = verdict.state == State::Running && !self.running.contains_key(&task);
+            if runs_elsewhere && self.matters[task.0 as usize] {
+                self.elsewhere.insert(task);
+            } else {
+                self.elsewhere.remove(&task);
+            }
+            if verdict.runnable && self.board.is_wanted(task) && !self.tried.contains(&task) {
                 self.ready.insert(task);
             } else {
                 self.ready.remove(&task);
@@ -330,7 +341,10 @@ impl<'a> Runner<'a> {
 
     fn finish(mut self, stopped: Option<i32>) -> Result<Summary> {
         self.progress.finish();
-        self.dump()?;
+        self.sweep_claims();
+        if self.ran > 0 {
+            self.dump()?;
+        }
         let wanted: Vec<TaskId> = self.graph.ids().filter(|task| self.board.is_wanted(*task)).collect();
         let mut states = BTreeMap::new();
         for task in &wanted {
@@ -338,10 +352,23 @@ impl<'a> Runner<'a> {
         }
         self.report_open(&wanted);
         let counts: Vec<String> = states.iter().map(|(state, n)| format!("{n} {}", state.name())).collect();
-        let counts = if counts.is_empty() { "none to do".into() } else { counts.join(", ") };
+        let counts = if counts.is_empty() { "nothing to do".into() } else { counts.join(", ") };
         let stop = if stopped.is_some() { "; stopped by a signal" } else { "" };
-        self.progress.say(&format!("{} tasks: {counts}; this run ran {}{stop}", wanted.len(), self.ran));
+        let what = self.settings.describe(self.graph);
+        self.progress.say(&format!("{what}: {} tasks, {counts}; this run ran {}{stop}", wanted.len(), self.ran));
         Ok(Summary { states, ran: self.ran, stopped })
+    }
+
+    /// Removes the claims of processes that died after their task was done. A claim whose log exists can go: its number
+    /// is never taken again.
+    fn sweep_claims(&self) {
+        for task in self.graph.ids() {
+            let dead = self.board.history(task).claim.as_ref().filter(|claim| !claim.alive);
+            let Some(number) = dead.map(|claim| claim.number) else { continue };
+            if history::log_path(self.board.production, self.graph, task, number).exists() {
+                claim::release(self.board.production, &self.graph.name(task), number);
+            }
+        }
     }
 
     /// Says why tasks are not done: failures one by one, others by their reason.

@@ -148,16 +148,16 @@ fn shell_job(
     settings: &Settings,
     name: &str,
 ) -> String {
-    let launch = match settings.max_cores {
-        0 | 1 => String::new(),
-        ranks => format!("{} {ranks} ", settings.mpi_run),
+    let command = command(graph, group, night);
+    let run = match settings.max_cores {
+        0 | 1 => format!("exec {command} --nompi --log \"$log\""),
+        // many ranks: their lines go to the log through one process
+        ranks => format!("set -o pipefail\n{} {ranks} {command} 2>&1 | tee \"$log\"", settings.mpi_run),
     };
-    let alone = if launch.is_empty() { " --nompi" } else { "" };
     format!(
-        "#!/bin/bash\n# {name}; written by desi_pipe\n{}log={}_\"$(date +%Y%m%d-%H%M%S)\".log\nexec {launch}{}{alone} --log \"$log\"\n",
+        "#!/bin/bash\n# {name}; written by desi_pipe\n{}log={}_\"$(date +%Y%m%d-%H%M%S)\".log\n{run}\n",
         prologue(production, settings),
         log_start(production, &format!("{name}_sh")),
-        command(graph, group, night),
     )
 }
 

@@ -94,6 +94,10 @@ fn a_failure_holds_up_only_what_needs_it() {
     assert!(state == "blocked" && reason.contains("frame-b0-00000003 failed"), "{reason}");
     // the other arms go on, and the bricks take what there is
     assert_eq!(world.state("cframe-r0-00000003").0, "done");
+    let stars = fs::read_to_string(world.prod("exposures/20260101/00000003/stdstars-0-00000003.fits")).unwrap();
+    for kind in ["/frame-", "/sky-", "/fiberflat-"] {
+        assert_eq!(stars.matches(kind).count(), 2, "the flat of the lost camera is left out too: {stars}");
+    }
     let (state, reason) = world.state("brick-B3");
     assert!(state == "done" && reason.contains("made without 20260101_cframe-b0-00000003"), "{reason}");
     assert_eq!(world.count("blocked"), 3);
@@ -234,9 +238,13 @@ fn slices_run_their_part() {
 #[test]
 fn orchestrators_at_once_never_run_a_task_twice() {
     let world = World::small();
-    let mut runs: Vec<_> = (0..4).map(|_| world.start("desi_pipe_run", &["--jobs", "2"])).collect();
-    let codes: Vec<_> = runs.iter_mut().map(|run| run.wait().unwrap().code()).collect();
-    assert_eq!(codes, [Some(0); 4]);
+    let log = |n: usize| world.root.join(format!("log{n}"));
+    let start = |n| world.start("desi_pipe_run", &["--jobs", "2", "--log", log(n).to_str().unwrap()]);
+    let runs: Vec<_> = (0..4).map(start).collect();
+    for (n, mut run) in runs.into_iter().enumerate() {
+        let code = run.wait().unwrap().code();
+        assert_eq!(code, Some(0), "{}", fs::read_to_string(log(n)).unwrap());
+    }
     let done = world.runs();
     assert_eq!(done.len(), 47, "{done:?}");
     assert!(done.windows(2).all(|pair| pair[0] != pair[1]), "{done:?}");
@@ -255,10 +263,13 @@ fn a_killed_orchestrator_leaves_nothing_that_stops_the_next() {
     let world = World::small();
     world.order("very-slow-psf-b0-00000001");
     let mut run = world.start("desi_pipe_run", &["--jobs", "1"]);
-    wait_for(|| world.runs().iter().any(|run| run.contains("psf-b0")));
+    wait_for(|| world.root.join("pid").metadata().is_ok_and(|pid| pid.len() > 0));
     assert_eq!(world.state("psf-b0-00000001").0, "running");
     run.kill().unwrap();
     run.wait().unwrap();
+    // its child dies with it
+    let child = fs::read_to_string(world.root.join("pid")).unwrap();
+    wait_for(|| !std::path::Path::new("/proc").join(child.trim()).exists());
     wait_for(|| world.state("psf-b0-00000001").0 == "ready");
     world.revoke("very-slow-psf-b0-00000001");
     assert_eq!(world.run(&[]).0, 0);

@@ -24,7 +24,7 @@ base=${out##*/}; base=${base%.fits}
 echo "$name $base" >> "$WORLD/runs"
 has() { [ -e "$WORLD/do/$1-$base" ]; }
 if has slow; then sleep 0.5; fi
-if has very-slow; then sleep 60; fi
+if has very-slow; then echo $$ > "$WORLD/pid"; sleep 60 & wait; fi
 if has kill; then : > "$(dirname "$out")/.$base.fits.$$-0.tmp"; kill -9 $$; fi
 if has full; then echo "ERROR:fake.sh:2: $out: no space left"; exit 4; fi
 if has fail; then echo "ERROR:fake.sh:3: $out: HDU IMAGE: truncated"; echo "INFO:fake.sh:4: end"; exit 1; fi
