@@ -210,9 +210,9 @@ impl Extraction {
 
     /// Copies the wanted fibres of a bundle, without the padding, per Angstrom.
     fn insert(&mut self, bundle: &Bundle, params: &Params) {
-        let model = bundle.window.values.mapv(|v| v as f32);
-        let mut target = self.model.slice_mut(s![.., bundle.window.columns.clone()]);
-        target += &model;
+        let window = &bundle.window;
+        let target = self.model.slice_mut(s![.., window.columns.clone()]);
+        target.into_iter().zip(&window.values).for_each(|(t, m)| *t += *m as f32);
         let (n, padded) = (params.grid.n, params.grid.n + 2 * WAVE_PAD);
         for spectrum in &bundle.spectra {
             let fiber = bundle.fibers.start + spectrum.fiber;

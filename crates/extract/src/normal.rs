@@ -2,8 +2,8 @@
 //! of neighbouring fibres at nearby wavelengths, so they are kept as short rows around each pair of fibres.
 
 use crate::{
-    pixels::Pixels,
-    projection::{Column, Projection},
+    pixels::{Pixels, flat},
+    projection::{Column, LANES, Projection},
 };
 use numerics::SymmetricBand;
 use rayon::prelude::*;
@@ -41,11 +41,11 @@ impl Normal {
         let mut sums = vec![[0.0; 3]; nfiber * nwave];
         blocks.par_chunks_mut(nwave * row).zip(sums.par_chunks_mut(nwave)).enumerate().for_each(
             |(f, (blocks, sums))| {
-                let mut weighted = vec![0.0; a.size.0 * a.size.1];
+                let mut weighted = Weighted::new(a.size);
                 for (i, (block, sum)) in blocks.chunks_exact_mut(row).zip(sums).enumerate() {
                     if let Some(column) = a.column(f, i) {
-                        *sum = weigh(a, pixels, column, &mut weighted);
-                        couple(a, (f, i), Column { values: &weighted, ..column }, half, block);
+                        *sum = weighted.take(a, pixels, column);
+                        couple(a, (f, i), &weighted, half, block);
                     }
                 }
             },
@@ -87,49 +87,78 @@ impl Normal {
     }
 }
 
-/// Writes `W a` into `weighted` (0 off the image); returns `aᵀ W p`, `Σ W a` and `Σ_{W > 0} a`.
-fn weigh(a: &Projection, pixels: &Pixels, column: Column<'_>, weighted: &mut [f64]) -> [f64; 3] {
-    weighted.fill(0.0);
-    let mut sums = [0.0; 3];
-    a.for_rows(column, |y, x, values, offset| {
-        let range = ndarray::s![y, x..x + values.len()];
-        let (weight, data) = (pixels.weight.slice(range), pixels.value.slice(range));
-        for (((out, v), w), p) in weighted[offset..].iter_mut().zip(values).zip(weight).zip(data) {
-            let wv = f64::from(*w) * v;
-            *out = wv;
-            sums[0] += wv * f64::from(*p);
-            sums[1] += wv;
-            sums[2] += if *w > 0.0 { *v } else { 0.0 };
+/// `W a` of one spot, with zeros to the right of each row so that products may run on in steps of [`LANES`].
+struct Weighted {
+    x0: i32,
+    y0: i32,
+    stride: usize,
+    /// `[ny, stride]`.
+    values: Vec<f64>,
+}
+
+impl Weighted {
+    fn new((nx, ny): (usize, usize)) -> Self {
+        let stride = nx + LANES;
+        Self { x0: 0, y0: 0, stride, values: vec![0.0; ny * stride] }
+    }
+
+    /// Takes the spot of a column (0 off the image); returns `aᵀ W p`, `Σ W a` and `Σ_{W > 0} a`.
+    fn take(&mut self, a: &Projection, pixels: &Pixels, column: Column<'_>) -> [f64; 3] {
+        (self.x0, self.y0) = (column.x0, column.y0);
+        self.values.fill(0.0);
+        let (weights, data, width) = (flat(&pixels.weight), flat(&pixels.value), pixels.shape().1);
+        let mut sums = [0.0; 3];
+        a.for_rows(column, |y, x, values, (r, c)| {
+            let pixels = y * width + x..y * width + x + values.len();
+            let out = &mut self.values[r * self.stride + c..];
+            for (((out, v), w), p) in out.iter_mut().zip(values).zip(&weights[pixels.clone()]).zip(&data[pixels]) {
+                let wv = f64::from(*w) * v;
+                *out = wv;
+                sums[0] += wv * f64::from(*p);
+                sums[1] += wv;
+                sums[2] += if *w > 0.0 { *v } else { 0.0 };
+            }
+        });
+        sums
+    }
+
+    /// Sum over the pixels that this and another spot share.
+    fn product(&self, (nx, ny): (usize, usize), q: Column<'_>) -> f64 {
+        let (dx, dy) = (q.x0 - self.x0, q.y0 - self.y0);
+        if dx.unsigned_abs() as usize >= nx || dy.unsigned_abs() as usize >= ny {
+            return 0.0;
         }
-    });
-    sums
+        let first = |d: i32| (d.max(0) as usize, (-d).max(0) as usize);
+        let ((px, qx), (py, qy)) = (first(dx), first(dy));
+        let (width, height) = (nx - px - qx, ny - py - qy);
+        let rows = (0..height).map(|r| (&self.values[(py + r) * self.stride + px..], &q.values[(qy + r) * nx + qx..]));
+        if qx > 0 {
+            // the other spot begins further left: beyond `width` this one is not 0
+            return rows.map(|(p, q)| p[..width].iter().zip(q).map(|(a, b)| a * b).sum::<f64>()).sum();
+        }
+        let steps = width.div_ceil(LANES);
+        let mut lanes = [0.0; LANES];
+        for (p, q) in rows {
+            for (p, q) in p.as_chunks::<LANES>().0[..steps].iter().zip(q.as_chunks::<LANES>().0) {
+                for k in 0..LANES {
+                    lanes[k] += p[k] * q[k];
+                }
+            }
+        }
+        lanes.iter().sum()
+    }
 }
 
 /// Fills the row of one spot: its products with the spots of its fibre and of those to the right.
-fn couple(a: &Projection, (f, i): (usize, usize), weighted: Column<'_>, half: usize, block: &mut [f64]) {
+fn couple(a: &Projection, (f, i): (usize, usize), weighted: &Weighted, half: usize, block: &mut [f64]) {
     for (d, row) in block.chunks_exact_mut(2 * half + 1).enumerate().take(a.nfiber - f) {
         let end = if d == 0 { i + 1 } else { (i + half + 1).min(a.nwave) };
         for j in i.saturating_sub(half)..end {
             if let Some(other) = a.column(f + d, j) {
-                row[j + half - i] = product(a.size, weighted, other);
+                row[j + half - i] = weighted.product(a.size, other);
             }
         }
     }
-}
-
-/// Sum over the pixels that two spots share.
-fn product((nx, ny): (usize, usize), p: Column<'_>, q: Column<'_>) -> f64 {
-    let (dx, dy) = (q.x0 - p.x0, q.y0 - p.y0);
-    if dx.unsigned_abs() as usize >= nx || dy.unsigned_abs() as usize >= ny {
-        return 0.0;
-    }
-    let first = |d: i32| (d.max(0) as usize, (-d).max(0) as usize);
-    let ((px, qx), (py, qy)) = (first(dx), first(dy));
-    let (width, height) = (nx - px - qx, ny - py - qy);
-    let rows = p.values[py * nx..(py + height) * nx]
-        .chunks_exact(nx)
-        .zip(q.values[qy * nx..(qy + height) * nx].chunks_exact(nx));
-    rows.map(|(p, q)| p[px..px + width].iter().zip(&q[qx..qx + width]).map(|(a, b)| a * b).sum::<f64>()).sum()
 }
 
 /// One more than the largest distance between fibres whose spots may share a column of pixels.

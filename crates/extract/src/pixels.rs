@@ -25,7 +25,7 @@ impl Pixels {
                 (*v, *w) = (0.0, 0.0);
             }
         });
-        (Self { value, weight }, broken)
+        (Self { value: in_rows(value), weight: in_rows(weight) }, broken)
     }
 
     /// Rows and columns.
@@ -37,4 +37,14 @@ impl Pixels {
     pub fn is_blind(&self) -> bool {
         self.weight.iter().all(|w| *w == 0.0)
     }
+}
+
+/// The same array, one row after another in memory.
+fn in_rows(a: Array2<f32>) -> Array2<f32> {
+    if a.is_standard_layout() { a } else { a.as_standard_layout().into_owned() }
+}
+
+/// The pixels one row after another.
+pub(crate) fn flat<T>(a: &Array2<T>) -> &[T] {
+    a.as_slice().unwrap_or_default()
 }

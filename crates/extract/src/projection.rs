@@ -5,6 +5,9 @@ use psf::Psf;
 use rayon::prelude::*;
 use std::ops::Range;
 
+/// Step of the products of spots, which may read that many values beyond a row.
+pub(crate) const LANES: usize = 8;
+
 /// The spots of some neighbouring fibres on a wavelength grid.
 #[derive(Debug, Clone)]
 pub struct Projection {
@@ -18,7 +21,7 @@ pub struct Projection {
     image: (usize, usize),
     /// First pixel `(x, y)` of each spot, `[nfiber, nwave]`; `None` where the PSF or the image do not cover the bin.
     corners: Vec<Option<(i32, i32)>>,
-    /// `[nfiber, nwave, ny, nx]`; each spot sums to 1.
+    /// `[nfiber, nwave, ny, nx]`; each spot sums to 1. [`LANES`] zeros follow.
     values: Vec<f64>,
 }
 
@@ -29,7 +32,7 @@ pub struct Column<'a> {
     pub x0: i32,
     /// First row, may lie off the image.
     pub y0: i32,
-    /// `[ny, nx]`.
+    /// `[ny, nx]`, and [`LANES`] more values of no meaning.
     pub values: &'a [f64],
 }
 
@@ -41,9 +44,10 @@ impl Projection {
         let area = size.0 * size.1;
         let (nfiber, nwave) = (fibers.len(), grid.n);
         let mut corners = vec![None; nfiber * nwave];
-        let mut values = vec![0.0; nfiber * nwave * area];
+        let mut values = vec![0.0; nfiber * nwave * area + LANES];
         let covered = wavelength_range(psf);
-        values.par_chunks_mut(nwave * area).zip(corners.par_chunks_mut(nwave)).enumerate().for_each(
+        let spots = &mut values[..nfiber * nwave * area];
+        spots.par_chunks_mut(nwave * area).zip(corners.par_chunks_mut(nwave)).enumerate().for_each(
             |(k, (values, corners))| {
                 for (i, (value, corner)) in values.chunks_exact_mut(area).zip(corners).enumerate() {
                     let wave = grid.wave(i);
@@ -67,7 +71,7 @@ impl Projection {
     pub fn column(&self, fiber: usize, bin: usize) -> Option<Column<'_>> {
         let at = fiber * self.nwave + bin;
         let area = self.size.0 * self.size.1;
-        self.corners[at].map(|(x0, y0)| Column { x0, y0, values: &self.values[at * area..(at + 1) * area] })
+        self.corners[at].map(|(x0, y0)| Column { x0, y0, values: &self.values[at * area..(at + 1) * area + LANES] })
     }
 
     /// First pixel of a spot, if the bin is covered.
@@ -83,9 +87,10 @@ impl Projection {
         first.min(last)..last
     }
 
-    /// Calls `visit(y, x, values)` for each row of a spot that lies on the image: `values` belong to the
-    /// pixels of row `y` from column `x` on. `offset` is that of `values[0]` in the spot.
-    pub fn for_rows(&self, column: Column<'_>, mut visit: impl FnMut(usize, usize, &[f64], usize)) {
+    /// Calls `visit(y, x, values, (r, c))` for each row of a spot that lies on the image: `values` belong to the
+    /// pixels of row `y` from column `x` on, which is row `r` of the spot from its column `c` on.
+    #[inline(always)]
+    pub fn for_rows(&self, column: Column<'_>, mut visit: impl FnMut(usize, usize, &[f64], (usize, usize))) {
         let (nx, ny) = self.size;
         let clip = |p0: i32, n: usize, limit: usize| {
             let first = (-p0).max(0) as usize;
@@ -94,9 +99,8 @@ impl Projection {
         };
         let (rows, cols) = (clip(column.y0, ny, self.image.0), clip(column.x0, nx, self.image.1));
         for r in rows {
-            let offset = r * nx + cols.start;
             let (y, x) = (column.y0 + r as i32, column.x0 + cols.start as i32);
-            visit(y as usize, x as usize, &column.values[offset..r * nx + cols.end], offset);
+            visit(y as usize, x as usize, &column.values[r * nx + cols.start..r * nx + cols.end], (r, cols.start));
         }
     }
 }

@@ -1,6 +1,9 @@
 //! How well the model describes the pixels, and which bins to trust.
 
-use crate::{pixels::Pixels, projection::Projection};
+use crate::{
+    pixels::{Pixels, flat},
+    projection::Projection,
+};
 use datamodel::mask::spec;
 use ndarray::Array2;
 use numerics::robust::median;
@@ -20,20 +23,20 @@ pub struct Window {
     /// Columns of the image.
     pub columns: Range<usize>,
     /// Electrons, `[ny, columns]`.
-    pub values: Array2<f64>,
+    pub values: Vec<f64>,
 }
 
 /// `A f` for the deconvolved fluxes of a bundle, `[nfiber][nwave]`, electrons per bin.
 pub fn model(a: &Projection, fluxes: &[&[f64]], rows: usize) -> Window {
     let columns = a.columns();
-    let mut values = Array2::zeros((rows, columns.len()));
+    let width = columns.len();
+    let mut values = vec![0.0; rows * width];
     for (f, flux) in fluxes.iter().enumerate() {
         for (i, &flux) in flux.iter().enumerate().filter(|(_, f)| **f != 0.0) {
             let Some(column) = a.column(f, i) else { continue };
             a.for_rows(column, |y, x, spot, _| {
-                let x = x - columns.start;
-                let row = values.slice_mut(ndarray::s![y, x..x + spot.len()]);
-                row.into_iter().zip(spot).for_each(|(m, s)| *m += flux * s);
+                let row = &mut values[y * width + x - columns.start..];
+                row.iter_mut().zip(spot).for_each(|(m, s)| *m += flux * s);
             });
         }
     }
@@ -43,26 +46,25 @@ pub fn model(a: &Projection, fluxes: &[&[f64]], rows: usize) -> Window {
 /// Mean of the pixels' chi2 under each spot, weighted by the spot, over pixels with a weight: `[nfiber, nwave]`.
 /// `psf_error` is the fractional error of the PSF, added to the pixels' variance.
 pub fn chi2pix(a: &Projection, pixels: &Pixels, window: &Window, psf_error: f64) -> Vec<f64> {
-    let cut = ndarray::s![.., window.columns.clone()];
-    let mut chi2 = window.values.clone();
-    ndarray::Zip::from(&mut chi2).and(pixels.value.slice(cut)).and(pixels.weight.slice(cut)).for_each(|m, &p, &w| {
-        *m = if w > 0.0 {
-            let variance = 1.0 / f64::from(w) + (psf_error * *m).powi(2);
-            (f64::from(p) - *m).powi(2) / variance
-        } else {
-            -1.0
-        };
-    });
+    let (first, width) = (window.columns.start, window.columns.len());
+    let image_rows = flat(&pixels.value).chunks(pixels.shape().1).zip(flat(&pixels.weight).chunks(pixels.shape().1));
+    let model_rows = window.values.chunks(width.max(1));
+    let chi2: Vec<f64> = model_rows
+        .zip(image_rows)
+        .flat_map(|(m, (p, w))| m.iter().zip(&p[window.columns.clone()]).zip(&w[window.columns.clone()]))
+        .map(|((m, p), w)| {
+            let variance = 1.0 / f64::from(*w) + (psf_error * m).powi(2);
+            if *w > 0.0 { (f64::from(*p) - m).powi(2) / variance } else { -1.0 }
+        })
+        .collect();
     let of_column = |k: usize| {
         let (mut sum, mut norm) = (0.0, 0.0);
         let Some(column) = a.column(k / a.nwave, k % a.nwave) else { return 0.0 };
         a.for_rows(column, |y, x, spot, _| {
-            let x = x - window.columns.start;
-            for (s, &c) in spot.iter().zip(chi2.slice(ndarray::s![y, x..x + spot.len()])) {
-                if c >= 0.0 {
-                    sum += s * c;
-                    norm += s;
-                }
+            for (s, &c) in spot.iter().zip(&chi2[y * width + x - first..]) {
+                let used = if c >= 0.0 { *s } else { 0.0 };
+                sum += used * c;
+                norm += used;
             }
         });
         if norm > 0.0 { sum / norm } else { 0.0 }

@@ -19,7 +19,7 @@ pub fn polynomials(t: f64, n: usize) -> Vec<f64> {
 /// The antiderivatives of `He_k g` at `t`, `k = 0 … n-1`: the normal distribution function for `k = 0`
 /// and `-He_{k-1}(t) g(t)` above, since `d/dt (He_{k-1} g) = -He_k g`.
 pub fn antiderivatives(t: f64, out: &mut [f64]) {
-    let g = (-0.5 * t * t).exp() / (2.0 * PI).sqrt();
+    let g = libm::exp(-0.5 * t * t) / (2.0 * PI).sqrt();
     let (mut previous, mut current) = (0.0, 1.0);
     for (k, o) in out.iter_mut().enumerate() {
         if k == 0 {
@@ -34,7 +34,7 @@ pub fn antiderivatives(t: f64, out: &mut [f64]) {
 
 /// Value of the Gaussian density `g(t)`.
 pub fn gaussian(t: f64) -> f64 {
-    (-0.5 * t * t).exp() / (2.0 * PI).sqrt()
+    libm::exp(-0.5 * t * t) / (2.0 * PI).sqrt()
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ macro_rules! dispatch {
 }
 
 dispatch!(factor(a: &mut SymmetricBand) -> Result<(), NumericsError>, factor_blocked);
-dispatch!(selected_inverse(l: &SymmetricBand, width: usize) -> SymmetricBand, selected_inverse_blocked);
+dispatch!(add_inverse(l: &SymmetricBand, scale: f64, z: &mut SymmetricBand) -> (), add_inverse_blocked);
 
 /// `Σ_p rows[r][p] panel[p]` for four rows.
 #[inline(always)]
@@ -83,7 +83,8 @@ fn multiply_one(row: &[f64], panel: &[Row], sums: &mut Row) {
 fn factor_blocked(a: &mut SymmetricBand) -> Result<(), NumericsError> {
     let (n, kd) = (a.order(), a.half_bandwidth());
     let mut panel: Vec<Row> = vec![[0.0; B]; kd];
-    let mut corner = [[0.0; B]; B];
+    // the triangle at the diagonal, with the reciprocals of its pivots
+    let (mut corner, mut reciprocal) = ([[0.0; B]; B], [0.0; B]);
     for j0 in (0..n).step_by(B) {
         let j1 = (j0 + B).min(n);
         let p0 = j0.saturating_sub(kd);
@@ -92,26 +93,27 @@ fn factor_blocked(a: &mut SymmetricBand) -> Result<(), NumericsError> {
         for i in j0..j1 {
             let mut sums = [0.0; B];
             multiply_left(a, i, p0..j0, p0, panel, &mut sums);
-            corner[i - j0] = eliminate(a, i, j0..i, &sums, &corner);
+            corner[i - j0] = eliminate(a, i, j0..i, &sums, (&corner, &reciprocal));
             let x = corner[i - j0];
             let pivot = a.get(i, i) - sums[i - j0] - (0..i - j0).map(|c| x[c] * x[c]).sum::<f64>();
             if !(pivot > 0.0 && pivot.is_finite()) {
                 return Err(NumericsError::NotPositiveDefinite { row: i, n, pivot });
             }
-            corner[i - j0][i - j0] = pivot.sqrt();
-            a.row_mut(i)[kd] = pivot.sqrt();
+            let pivot = pivot.sqrt();
+            (corner[i - j0][i - j0], reciprocal[i - j0]) = (pivot, 1.0 / pivot);
+            a.row_mut(i)[kd] = pivot;
         }
         let end = (j1 + kd).min(n);
         let whole = j1 + (end - j1) / ROWS * ROWS;
         for i in (j1..whole).step_by(ROWS) {
             for (r, sums) in multiply_rows_left(a, i, p0..j0, panel).iter().enumerate() {
-                eliminate(a, i + r, j0..j1, sums, &corner);
+                eliminate(a, i + r, j0..j1, sums, (&corner, &reciprocal));
             }
         }
         for i in whole..end {
             let mut sums = [0.0; B];
             multiply_left(a, i, p0..j0, p0, panel, &mut sums);
-            eliminate(a, i, j0..j1, &sums, &corner);
+            eliminate(a, i, j0..j1, &sums, (&corner, &reciprocal));
         }
     }
     Ok(())
@@ -158,7 +160,13 @@ fn multiply_rows_left(a: &SymmetricBand, i: usize, columns: Range<usize>, panel:
 
 /// Solves for `L[i, columns]`, given the sums over the columns to the left and the triangle at the diagonal.
 #[inline(always)]
-fn eliminate(a: &mut SymmetricBand, i: usize, columns: Range<usize>, sums: &Row, corner: &[Row; B]) -> Row {
+fn eliminate(
+    a: &mut SymmetricBand,
+    i: usize,
+    columns: Range<usize>,
+    sums: &Row,
+    (corner, reciprocal): (&[Row; B], &Row),
+) -> Row {
     let kd = a.half_bandwidth();
     let (j0, row) = (columns.start, a.row_mut(i));
     let mut x = [0.0; B];
@@ -168,28 +176,30 @@ fn eliminate(a: &mut SymmetricBand, i: usize, columns: Range<usize>, sums: &Row,
         for c in 0..b {
             v -= x[c] * corner[b][c];
         }
-        x[b] = v / corner[b][b];
+        x[b] = v * reciprocal[b];
         row[j + kd - i] = x[b];
     }
     x
 }
 
-/// The inverse within `width` diagonals (at least the factor's own) from the factor `l`, block column by block
-/// column from the right: with `X = L_KJ L_JJ⁻¹` for the rows `K` below block `J`, `Z_IJ = -Z_IK X` and
+/// Adds `scale` times the inverse of `l lᵀ` to `z`, within the band of `z`. Block column by block column from the
+/// right: with `X = L_KJ L_JJ⁻¹` for the rows `K` below block `J`, `Z_IJ = -Z_IK X` and
 /// `Z_JJ = L_JJ⁻ᵀ L_JJ⁻¹ - Z_JK X` (Takahashi, Fagan & Chin 1973).
 #[inline(always)]
-fn selected_inverse_blocked(l: &SymmetricBand, width: usize) -> SymmetricBand {
+fn add_inverse_blocked(l: &SymmetricBand, scale: f64, z: &mut SymmetricBand) {
     let (n, kd) = (l.order(), l.half_bandwidth());
-    let width = width.max(kd).min(n.saturating_sub(1));
-    let mut z = SymmetricBand::zeros(n, width);
+    let (kept, width) = (z.half_bandwidth(), z.half_bandwidth().max(kd));
     let mut window = Window::new(width + 2 * B);
     let mut x: Vec<Row> = Vec::with_capacity(kd);
     for j0 in (0..n).step_by(B).rev() {
         let j1 = (j0 + B).min(n);
         let corner = triangle(l, j0..j1);
         let below = (j1 + kd).min(n);
+        let reciprocal: Row = std::array::from_fn(|b| 1.0 / corner[b][b]);
         x.clear();
-        x.extend((j1..below).map(|k| divide(l, k, j0..j1, &corner)));
+        for k in j1..below {
+            x.push(divide(l, k, j0..j1, &corner, &reciprocal));
+        }
         let end = (j1 + width).min(n);
         let whole = j1 + (end - j1) / ROWS * ROWS;
         for i in (j1..whole).step_by(ROWS) {
@@ -203,7 +213,7 @@ fn selected_inverse_blocked(l: &SymmetricBand, width: usize) -> SymmetricBand {
             multiply_one(window.row(i, j1, below - j1), &x, &mut sums);
             window.set(i, j0..j1, &sums.map(|s| -s));
         }
-        let t = inverse_gram(&corner, j1 - j0);
+        let t = inverse_gram(&corner, &reciprocal);
         for i in j0..j1 {
             let mut sums = [0.0; B];
             multiply_one(window.row(i, j1, below - j1), &x, &mut sums);
@@ -212,16 +222,15 @@ fn selected_inverse_blocked(l: &SymmetricBand, width: usize) -> SymmetricBand {
             }
             window.set(i, j0..i + 1, &sums);
         }
-        for i in j0..end {
-            let first = j0.max(i.saturating_sub(width));
-            let last = j1.min(i + 1);
-            if first < last {
-                let from = window.row(i, first, last - first);
-                z.row_mut(i)[first + width - i..last + width - i].copy_from_slice(from);
+        for i in j0..(j1 + kept).min(n) {
+            let columns = j0.max(i.saturating_sub(kept))..j1.min(i + 1);
+            if !columns.is_empty() {
+                let from = window.row(i, columns.start, columns.len());
+                let to = &mut z.row_mut(i)[columns.start + kept - i..columns.end + kept - i];
+                to.iter_mut().zip(from).for_each(|(t, f)| *t += scale * f);
             }
         }
     }
-    z
 }
 
 /// The block of the factor at the diagonal; 1 on the diagonal beyond the matrix.
@@ -238,37 +247,41 @@ fn triangle(l: &SymmetricBand, rows: Range<usize>) -> [Row; B] {
 
 /// Row `k` of `L_KJ L_JJ⁻¹`.
 #[inline(always)]
-fn divide(l: &SymmetricBand, k: usize, columns: Range<usize>, corner: &[Row; B]) -> Row {
+fn divide(l: &SymmetricBand, k: usize, columns: Range<usize>, corner: &[Row; B], reciprocal: &Row) -> Row {
+    let own = k.saturating_sub(l.half_bandwidth()).max(columns.start)..columns.end;
     let mut x = [0.0; B];
-    for b in (0..columns.len()).rev() {
-        let mut v = l.get(k, columns.start + b);
-        for c in b + 1..columns.len() {
-            v -= x[c] * corner[c][b];
+    x[own.start - columns.start..own.end - columns.start].copy_from_slice(part(l, k, own));
+    for c in (0..B).rev() {
+        x[c] *= reciprocal[c];
+        let last = x[c];
+        for b in 0..c {
+            x[b] -= last * corner[c][b];
         }
-        x[b] = v / corner[b][b];
     }
     x
 }
 
-/// `L⁻ᵀ L⁻¹` of a triangle, lower part.
+/// `L⁻ᵀ L⁻¹` of a triangle.
 #[inline(always)]
-#[expect(clippy::needless_range_loop, reason = "the indices are those of the formula")]
-fn inverse_gram(corner: &[Row; B], size: usize) -> [Row; B] {
-    // columns of L⁻¹ by forward substitution
+fn inverse_gram(corner: &[Row; B], reciprocal: &Row) -> [Row; B] {
+    // rows of L⁻¹ by forward substitution
     let mut inverse = [[0.0; B]; B];
-    for j in 0..size {
-        for i in j..size {
-            let mut v = if i == j { 1.0 } else { 0.0 };
-            for c in j..i {
-                v -= corner[i][c] * inverse[c][j];
+    for i in 0..B {
+        let mut row = [0.0; B];
+        row[i] = 1.0;
+        for (c, done) in inverse[..i].iter().enumerate() {
+            for b in 0..B {
+                row[b] -= corner[i][c] * done[b];
             }
-            inverse[i][j] = v / corner[i][i];
         }
+        inverse[i] = row.map(|v| v * reciprocal[i]);
     }
     let mut gram = [[0.0; B]; B];
-    for i in 0..size {
-        for j in 0..=i {
-            gram[i][j] = (i..size).map(|k| inverse[k][i] * inverse[k][j]).sum();
+    for row in &inverse {
+        for (g, v) in gram.iter_mut().zip(row) {
+            for b in 0..B {
+                g[b] += v * row[b];
+            }
         }
     }
     gram
@@ -303,6 +316,31 @@ impl Window {
             for at in [i * 2 * n + j, i * 2 * n + j + n, j * 2 * n + i, j * 2 * n + i + n] {
                 self.data[at] = *v;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_instruction_set_gives_the_same_bits() {
+        for (n, kd) in [(1, 0), (7, 2), (50, 9), (131, 60)] {
+            let mut a = SymmetricBand::zeros(n, kd);
+            for i in 0..n {
+                for j in i.saturating_sub(kd)..=i {
+                    a.add(i, j, if i == j { 3.0 + kd as f64 } else { ((i * 31 + j * 17) as f64).sin() });
+                }
+            }
+            let (mut plain, mut chosen) = (a.clone(), a);
+            factor_blocked(&mut plain).unwrap();
+            factor(&mut chosen).unwrap();
+            assert_eq!(plain, chosen);
+            let (mut z, mut chosen_z) = (SymmetricBand::zeros(n, kd + 5), SymmetricBand::zeros(n, kd + 5));
+            add_inverse_blocked(&plain, 0.7, &mut z);
+            add_inverse(&chosen, 0.7, &mut chosen_z);
+            assert_eq!(z, chosen_z);
         }
     }
 }

@@ -5,7 +5,7 @@
 //! Anal. 46, 2505, method 3): each of its `N` terms is a shifted banded solve. The root of a matrix whose
 //! entries decay off the diagonal decays too, so a band of it is all of it within rounding.
 
-use crate::{NumericsError, SymmetricBand};
+use crate::{NumericsError, SymmetricBand, panel};
 use std::f64::consts::PI;
 
 /// The approximation `√x ≈ Σ_k weight_k (1 - shift_k / (x + shift_k))` on an interval.
@@ -21,8 +21,8 @@ impl RationalSqrt {
         // a ratio of 1 would make the elliptic functions degenerate
         let largest = largest.max(2.0 * smallest);
         let m1 = smallest / largest;
-        let rate = 2.0 * PI * PI / (3.0 - m1.ln());
-        let n = ((-(0.25 * tolerance).ln() / rate).ceil() as usize).max(2);
+        let rate = 2.0 * PI * PI / (3.0 - libm::log(m1));
+        let n = ((-libm::log(0.25 * tolerance) / rate).ceil() as usize).max(2);
         let period = complete_elliptic(m1);
         let scale = 2.0 * period * smallest.sqrt() / (PI * n as f64);
         let terms = (0..n).map(|k| {
@@ -51,15 +51,14 @@ impl RationalSqrt {
         let n = a.order();
         let mut root = SymmetricBand::zeros(n, width);
         let constant: f64 = self.weights.iter().sum();
+        let mut shifted = a.clone();
         for (&shift, &weight) in self.shifts.iter().zip(&self.weights) {
-            let mut shifted = a.clone();
-            (0..n).for_each(|i| shifted.add(i, i, shift));
-            let inverse = shifted.cholesky()?.inverse_band(width);
-            let skip = inverse.half_bandwidth() - root.half_bandwidth();
             for i in 0..n {
-                let row = &inverse.row(i)[skip..];
-                root.row_mut(i).iter_mut().zip(row).for_each(|(r, z)| *r -= weight * shift * z);
+                shifted.row_mut(i).copy_from_slice(a.row(i));
+                shifted.add(i, i, shift);
             }
+            panel::factor(&mut shifted)?;
+            panel::add_inverse(&shifted, -weight * shift, &mut root);
         }
         (0..n).for_each(|i| root.add(i, i, constant));
         Ok(root)
@@ -85,9 +84,9 @@ fn jacobi(u: f64, m1: f64) -> (f64, f64, f64) {
     }
     let mut phi = a * u * f64::from(1u32 << ratios.len());
     for c in ratios.iter().rev() {
-        phi = 0.5 * (phi + (c * phi.sin()).asin());
+        phi = 0.5 * (phi + libm::asin(c * libm::sin(phi)));
     }
-    let (sn, cn) = phi.sin_cos();
+    let (sn, cn) = libm::sincos(phi);
     (sn, cn, (cn * cn + m1 * sn * sn).sqrt())
 }
 

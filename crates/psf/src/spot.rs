@@ -141,7 +141,10 @@ impl Psf {
     /// Shape of the spot of a fibre at a wavelength (Angstrom).
     pub fn shape(&self, fiber: usize, wave: f64) -> GaussHermite {
         let u = legendre::reduced(wave, self.file.wavemin, self.file.wavemax);
-        let at = |row: &Array2<f64>| series(row, fiber, u);
+        // one set of polynomials for all series
+        let longest = self.rows.iter().chain(self.tail.iter().flatten()).map(Array2::ncols).max();
+        let polynomials = legendre::polynomials(u, longest.unwrap_or(0));
+        let at = |row: &Array2<f64>| row.row(fiber).iter().zip(&polynomials).map(|(c, p)| c * p).sum();
         GaussHermite {
             sigma: (at(&self.rows[0]), at(&self.rows[1])),
             degree: self.file.ghdeg,
