@@ -1,4 +1,5 @@
 //! The bootstrap on simulated flats and arcs of the mini instrument, against the simulator's truth.
+#![allow(clippy::unwrap_used)] // a test that cannot go on fails
 
 use bootcalib::{BootError, identify::Nominal};
 use datamodel::{Band, Camera, Image, PsfBoot, mask::ccd};
@@ -62,6 +63,7 @@ fn the_three_arms_with_dead_fibres_in_awkward_places() {
         let scene = Scene::new(band, &dead, 3);
         let boot = scene.run(&scene.flat(), &scene.arc(&lamps::builtin())).unwrap();
         let (x, y) = scene.errors(&boot, &dead);
+        println!("{band}: rms {x:.4} {y:.4} pixels");
         assert_eq!(boot.xsigma.len(), 50);
         assert!(x < 0.01 && y < 0.06, "{band}: rms {x:.4} {y:.4} pixels");
         let (x, y) = scene.errors(&boot, &(0..50).filter(|f| !dead.contains(f)).collect::<Vec<_>>());
@@ -71,16 +73,18 @@ fn the_three_arms_with_dead_fibres_in_awkward_places() {
 
 #[test]
 fn lamps_that_did_not_light_and_faint_lamps() {
-    for (band, dark, share) in
-        [(Band::R, "NeI", 1.0), (Band::Z, "ArI", 1.0), (Band::B, "HgI", 1.0), (Band::R, "", 0.04)]
-    {
+    for (band, lamps_and_light) in [(Band::R, vec![("NeI", 1.0), ("", 0.04)]), (Band::B, vec![("HgI", 1.0)])] {
         let scene = Scene::new(band, &[7], 4);
-        let mut lit: Vec<LampLine> = lamps::builtin().into_iter().filter(|l| l.ion != dark).collect();
-        // the simulator's lamps shine with the power 0.6 of the intensity: 0.04 is 7 times less light
-        lit.iter_mut().for_each(|l| l.intensity *= share);
-        let boot = scene.run(&scene.flat(), &scene.arc(&lit)).unwrap();
-        let (x, y) = scene.errors(&boot, &[7]);
-        assert!(x < 0.01 && y < 0.3, "{band} without {dark}, light {share}: rms {x:.4} {y:.4} pixels");
+        let flat = scene.flat();
+        for (dark, share) in lamps_and_light {
+            let mut lit: Vec<LampLine> = lamps::builtin().into_iter().filter(|l| l.ion != dark).collect();
+            // the simulator's lamps shine with the power 0.6 of the intensity: 0.04 is 7 times less light
+            lit.iter_mut().for_each(|l| l.intensity *= share);
+            let boot = scene.run(&flat, &scene.arc(&lit)).unwrap();
+            let (x, y) = scene.errors(&boot, &[7]);
+            println!("{band} without {dark}, light {share}: rms {x:.4} {y:.4} pixels");
+            assert!(x < 0.01 && y < 0.3, "{band} without {dark}, light {share}: rms {x:.4} {y:.4} pixels");
+        }
     }
 }
 

@@ -13,6 +13,12 @@ pub enum FitError {
         /// Lines needed.
         needed: usize,
     },
+    /// The light is that of a continuum lamp.
+    #[error("arc without lines: the light between the lines is {percent:.0} % of that of the lines; is it a flat?")]
+    Continuum {
+        /// Median over the spots, percent.
+        percent: f64,
+    },
     /// Most fibres show no light.
     #[error("{live} of {nfiber} fibres show lines, at least {needed} needed")]
     FewFibers {
@@ -35,7 +41,7 @@ impl FitError {
     /// Value of the row STATUS in the PSF file.
     pub fn status(&self) -> i32 {
         match self {
-            Self::NoLines { .. } => 1,
+            Self::NoLines { .. } | Self::Continuum { .. } => 1,
             Self::FewFibers { .. } => 2,
             Self::Singular(_) => 3,
             Self::Astray(_) => 4,

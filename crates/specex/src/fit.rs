@@ -40,6 +40,8 @@ pub struct BundleFit {
 /// Half size of the spots' boxes when places and widths are fitted, and when the whole shape is.
 const GAUSSIAN_HALF: (usize, usize) = (3, 3);
 const FULL_HALF: (usize, usize) = (6, 5);
+/// Most light between the lines, as a fraction of that of the lines.
+const MOST_CONTINUUM: f64 = 0.5;
 /// Margin of the patch on either side of the outer traces, pixels.
 const MARGIN: f64 = 9.0;
 /// Fewest lines and fibres (a fraction) of a fit.
@@ -123,6 +125,9 @@ impl Fit {
     }
 
     fn check_light(&self, expected: usize) -> Result<(), FitError> {
+        if self.light.continuum > MOST_CONTINUUM {
+            return Err(FitError::Continuum { percent: 100.0 * self.light.continuum });
+        }
         let found = self.light.seen.iter().zip(&self.fitted_line).filter(|(s, f)| **s && **f).count();
         if found < LEAST_LINES {
             return Err(FitError::NoLines { found, expected, needed: LEAST_LINES });

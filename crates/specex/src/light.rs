@@ -13,6 +13,8 @@ const BAD_ALLOWED: usize = 5;
 /// the median fibre's light.
 const SEEN: f64 = 5.0;
 const ALIVE: f64 = 0.03;
+/// Distance from a line at which the continuum is measured, on either side, pixels.
+const BESIDE: f64 = 7.0;
 
 /// First estimates.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +23,8 @@ pub struct Light {
     pub seen: Vec<bool>,
     /// Fibres that have light.
     pub alive: Vec<bool>,
+    /// Light between the lines as a fraction of that of the lines, median over the spots: near 1 in a flat.
+    pub continuum: f64,
     /// Electrons of each spot as throughput of the fibre times brightness of the line, `[nfiber, nline]`.
     pub flux: Vec<f64>,
 }
@@ -29,7 +33,7 @@ pub struct Light {
 /// cosmic ray changes. `usable` marks the fibres that may be used.
 pub fn measure(patch: &Patch, model: &Model, usable: &[bool]) -> Light {
     let (nf, nl) = (model.nfiber, model.nline());
-    let spots: Vec<Option<(f64, f64)>> = (0..nf * nl).map(|s| spot(patch, model, s / nl, s % nl)).collect();
+    let spots: Vec<Option<(f64, f64)>> = (0..nf * nl).map(|s| spot(patch, model, s / nl, s % nl, 0.0)).collect();
     let mut throughput = vec![1.0; nf];
     let mut brightness = vec![0.0; nl];
     let mut seen = vec![false; nl];
@@ -56,15 +60,29 @@ pub fn measure(patch: &Patch, model: &Model, usable: &[bool]) -> Light {
     }
     let alive = (0..nf).map(|f| usable[f] && throughput[f] > ALIVE).collect();
     let flux = (0..nf * nl).map(|s| throughput[s / nl] * brightness[s % nl]).collect();
-    Light { seen, alive, flux }
+    let continuum = continuum(patch, model, &spots, &seen);
+    Light { seen, alive, continuum, flux }
 }
 
-/// Electrons of a spot and their error.
-fn spot(patch: &Patch, model: &Model, fiber: usize, line: usize) -> Option<(f64, f64)> {
+fn continuum(patch: &Patch, model: &Model, spots: &[Option<(f64, f64)>], seen: &[bool]) -> f64 {
+    let nl = seen.len();
+    let ratios: Vec<f64> = (0..spots.len())
+        .filter(|s| seen[s % nl])
+        .filter_map(|s| {
+            let beside = |offset: f64| spot(patch, model, s / nl, s % nl, offset).map(|(flux, _)| flux);
+            Some(beside(-BESIDE)?.min(beside(BESIDE)?) / spots[s]?.0)
+        })
+        .collect();
+    robust::median(&ratios).unwrap_or(0.0)
+}
+
+/// Electrons of a spot moved by `offset` rows, and their error.
+fn spot(patch: &Patch, model: &Model, fiber: usize, line: usize, offset: f64) -> Option<(f64, f64)> {
     if !measurable(patch, model, fiber, line) {
         return None;
     }
-    let centre = model.centre(fiber, line);
+    let (x, y) = model.centre(fiber, line);
+    let centre = (x, y + offset);
     let window = patch.window(centre, HALF)?;
     let values = model.spot_shape(fiber, line).integrate(centre, patch.corner(window), (window.nx, window.ny));
     let (mut top, mut norm, mut variance) = (0.0, 0.0, 0.0);
