@@ -45,7 +45,7 @@ impl Scene {
         let found = Psf::new(psf::boot::gaussian(boot, (1, 1))).unwrap();
         let (first, last, _) = self.band.extraction_grid();
         let waves: Vec<f64> = (0..=50).map(|i| first + (last - first) * f64::from(i) / 50.0).collect();
-        let (mut x, mut y, mut n) = (0.0, 0.0, 0.0);
+        let (mut x, mut y, mut n) = (0.0, 0.0, 0.0f64);
         for fiber in (0..50).filter(|f| !but.contains(f)) {
             for wave in &waves {
                 x += (found.x(fiber, *wave) - self.model.psf.x(fiber, *wave)).powi(2);
@@ -53,7 +53,7 @@ impl Scene {
                 n += 1.0;
             }
         }
-        ((x / n as f64).sqrt(), (y / n as f64).sqrt())
+        ((x / n).sqrt(), (y / n).sqrt())
     }
 }
 
