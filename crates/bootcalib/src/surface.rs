@@ -115,7 +115,7 @@ mod tests {
         for fiber in (0..25).filter(|f| *f != 7) {
             for i in 0..40 {
                 let u = f64::from(i) / 19.5 - 1.0;
-                let outlier = if (fiber + i as usize) % 17 == 0 { 5.0 } else { 0.0 };
+                let outlier = if (fiber + i as usize).is_multiple_of(17) { 5.0 } else { 0.0 };
                 let own = 0.05 * f64::from(u8::from(fiber == 9));
                 samples.push(Sample { fiber, u, value: truth(fiber, u) + own + outlier, weight: 1e4 });
             }
