@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     fn fit(spectype: &str, z: f64, chi2: f64, zwarn: i64) -> Minimum {
-        Minimum { template: 0, spectype: spectype.into(), z, zerr: 1e-4, zwarn, chi2, coeff: vec![1.0; 5] }
+        Minimum { template: 0, spectype: spectype.into(), grid: 0, z, zerr: 1e-4, zwarn, chi2, coeff: vec![1.0; 5] }
     }
 
     #[test]

@@ -69,12 +69,38 @@ impl Finder {
         let mut fits: Vec<Minimum> = Vec::new();
         for (chi2, t) in order {
             let basis = &self.bases[t];
-            let hopeful = chi2 - slack(basis, &scans[t], chi2, data.null_chi2);
-            if self.complete || hopeful <= classify::bound(&fits, &basis.template.spectype, npixels, self.nminima) {
-                fits.extend(Search::new(basis, &mut data, prior).minima(t, Some(&scans[t]), self.nminima));
+            let bound = match self.complete {
+                true => f64::INFINITY,
+                false => classify::bound(&fits, &basis.template.spectype, npixels, self.nminima),
+            };
+            if chi2 - slack(basis, &scans[t], chi2, data.null_chi2) <= bound {
+                let search = Search::new(basis, &mut data, prior);
+                fits.extend(search.minima(t, Some(&scans[t]), self.nminima, bound));
             }
         }
-        Answer { npixels, ranked: classify::rank(fits, npixels, self.nminima), scans }
+        self.polish(&mut fits, npixels, &mut data, prior);
+        let ranked = self.with_coefficients(classify::rank(fits, npixels, self.nminima), &mut data);
+        Answer { npixels, ranked, scans }
+    }
+
+    /// Fits the answer and its rival again, on all points of the fine grid: chi2 may have two minima there.
+    fn polish(&self, fits: &mut [Minimum], npixels: usize, data: &mut Data, prior: Option<&Prior>) {
+        let ranked = classify::rank(fits.to_vec(), npixels, self.nminima);
+        let Some(best) = ranked.first() else { return };
+        let decisive = |f: &Minimum| [0.0, best.deltachi2].contains(&(f.chi2 - best.minimum.chi2));
+        for fit in fits.iter_mut().filter(|f| self.complete || decisive(f)) {
+            let mut search = Search::new(&self.bases[fit.template], data, prior);
+            *fit = search.refine(fit.grid, fit.template, true);
+        }
+    }
+
+    /// Fills in the coefficients of the answer, and of the other fits if they are wanted.
+    fn with_coefficients(&self, mut ranked: Vec<Ranked>, data: &mut Data) -> Vec<Ranked> {
+        let wanted = if self.complete { ranked.len() } else { 1 };
+        for r in ranked.iter_mut().take(wanted) {
+            r.minimum.coeff = data.fit(&self.bases[r.minimum.template], r.minimum.z).coeff;
+        }
+        ranked
     }
 
     /// The coarse scan of each template, prior included.
@@ -99,9 +125,10 @@ impl Finder {
         let mut data = Data::new(&target);
         let mut fits = Vec::new();
         for (t, basis) in self.bases.iter().enumerate() {
-            fits.extend(Search::new(basis, &mut data, prior).minima(t, None, self.nminima));
+            fits.extend(Search::new(basis, &mut data, prior).minima(t, None, self.nminima, f64::INFINITY));
         }
-        Answer { npixels, ranked: classify::rank(fits, npixels, self.nminima), scans: Vec::new() }
+        let ranked = self.with_coefficients(classify::rank(fits, npixels, self.nminima), &mut data);
+        Answer { npixels, ranked, scans: Vec::new() }
     }
 }
 

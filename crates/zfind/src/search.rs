@@ -13,14 +13,20 @@ use datamodel::mask::zwarn::{BAD_MINFIT, Z_FITLIMIT};
 /// Points of the fine grid between the neighbours of a minimum.
 const FINE_POINTS: usize = 15;
 
-/// A minimum of the coarse scan is looked at if its chi2 is below that of the last one wanted plus this
-/// constant and this part of that one's depth below the median of the scan: what the coarse model may err.
+/// What the coarse scan may err: this constant, and this part of the depth of its best minimum, for narrow lines
+/// may be unresolved by the grid (measured, see the documentation).
 const MARGIN: f64 = 10.0;
-const RELATIVE_MARGIN: f64 = 0.15;
+const LARGE_PART: f64 = 0.35;
+
+/// The same for exact values that are one step of the grid from a minimum.
+const SMALL_PART: f64 = 0.2;
+
+/// No more minima of the coarse scan than this are looked at.
+const MOST_CANDIDATES: usize = 60;
 
 /// On a grid finer than this (km/s; stars) the exact chi2 is sampled about this densely to find its minima: finer
 /// than the resolution, so that chi2 has no structure between.
-const DENSE_STEP: f64 = 40.0;
+const DENSE_STEP: f64 = 25.0;
 
 /// A minimum of chi2 of one template.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +35,8 @@ pub struct Minimum {
     pub template: usize,
     /// Its class.
     pub spectype: String,
+    /// Index of the minimum on the template's redshift grid.
+    pub grid: usize,
     /// Redshift.
     pub z: f64,
     /// Its error.
@@ -57,31 +65,56 @@ impl<'a, 'd> Search<'a, 'd> {
         Self { basis, data, prior, exact }
     }
 
-    /// The best `nminima` minima of template number `template`, by chi2. `coarse` is the scan, prior included; without
-    /// it the exact chi2 is computed on the whole grid.
-    pub fn minima(mut self, template: usize, coarse: Option<&[f64]>, nminima: usize) -> Vec<Minimum> {
-        match coarse {
-            Some(_) if self.stride() > 1 => self.sample(self.stride(), nminima),
-            Some(coarse) => self.evaluate_candidates(coarse, nminima),
-            None => (0..self.exact.len()).for_each(|i| _ = self.at(i)),
+    /// The best `nminima` minima of template number `template`, by chi2, as far as they can be below `bound`. `coarse` is
+    /// the scan, prior included; without it the exact chi2 is computed on the whole grid. Coefficients are left 0.
+    pub fn minima(mut self, template: usize, coarse: Option<&[f64]>, nminima: usize, bound: f64) -> Vec<Minimum> {
+        let mut margin = f64::INFINITY;
+        if let Some(coarse) = coarse {
+            let depth = self.depth(coarse);
+            let Some(&lowest) = local_minima(coarse).first() else { return Vec::new() };
+            margin = MARGIN + LARGE_PART * depth;
+            if self.at(lowest) - margin > bound {
+                return Vec::new();
+            }
+            match self.stride() {
+                0 | 1 => self.evaluate_candidates(coarse, nminima, bound),
+                stride => self.sample(stride, nminima),
+            }
+        } else {
+            (0..self.exact.len()).for_each(|i| _ = self.at(i));
         }
-        let limit = same_redshift(&self.basis.template.spectype);
+        self.refine_all(template, nminima, bound + margin, coarse.is_none())
+    }
+
+    /// Refines the known minima of the grid up to `limit`, in order of chi2, `nminima` of them at different redshifts.
+    fn refine_all(&mut self, template: usize, nminima: usize, limit: f64, thorough: bool) -> Vec<Minimum> {
+        let same = same_redshift(&self.basis.template.spectype);
         let mut found: Vec<Minimum> = Vec::new();
         for i in self.known_minima() {
-            if found.len() == nminima {
+            if found.len() == nminima || self.exact[i] > limit {
                 break;
             }
             let z = self.basis.template.redshifts[i];
-            if found.iter().any(|f| velocity(z, f.z).abs() < limit) {
+            if found.iter().any(|f| velocity(z, f.z).abs() < same) {
                 continue;
             }
-            let fit = self.refine(i, template);
-            if !found.iter().any(|f| velocity(fit.z, f.z).abs() < limit) {
+            let fit = self.refine(i, template, thorough);
+            if !found.iter().any(|f| velocity(fit.z, f.z).abs() < same) {
                 found.push(fit);
             }
         }
         found.sort_by(|a, b| a.chi2.total_cmp(&b.chi2));
         found
+    }
+
+    /// How far the best minimum of a scan is below the rest: below its median, or where the grid is so narrow that
+    /// the minimum fills it, below its highest point.
+    fn depth(&self, coarse: &[f64]) -> f64 {
+        let finite = || coarse.iter().copied().filter(|c| c.is_finite());
+        let lowest = finite().fold(f64::INFINITY, f64::min);
+        let highest = finite().fold(lowest, f64::max);
+        let level = if self.stride() > 1 { highest } else { numerics::robust::median(coarse).unwrap_or(highest) };
+        (level.min(highest) - lowest).max(0.0)
     }
 
     /// Exact chi2 at grid point `i`.
@@ -100,11 +133,18 @@ impl<'a, 'd> Search<'a, 'd> {
         (fit.chi2 + self.basis.penalty(&fit.coeff), fit.coeff)
     }
 
-    /// Computes the exact chi2 about every minimum of the coarse scan that may be among the best `nminima`.
-    fn evaluate_candidates(&mut self, coarse: &[f64], nminima: usize) {
-        let median = numerics::robust::median(coarse).unwrap_or(0.0);
-        let margin = |chi2: f64| MARGIN + RELATIVE_MARGIN * (median - chi2).max(0.0);
-        self.descend_from(&local_minima(coarse), coarse, margin, nminima);
+    /// Computes the exact chi2 about every minimum of the coarse scan that may be among the best `nminima` and
+    /// below `bound`: at all those that the error of the coarse scan allows, then about those that stay in the race.
+    fn evaluate_candidates(&mut self, coarse: &[f64], nminima: usize, bound: f64) {
+        let depth = self.depth(coarse);
+        let starts = local_minima(coarse);
+        let end = self.nth_distinct(&starts, coarse, nminima).min(bound) + MARGIN + LARGE_PART * depth;
+        let mut starts: Vec<usize> =
+            starts.into_iter().take_while(|&i| coarse[i] <= end).take(MOST_CANDIDATES).collect();
+        starts.iter().for_each(|&i| _ = self.at(i));
+        let exact = self.exact.clone();
+        starts.sort_by(|&a, &b| exact[a].total_cmp(&exact[b]));
+        self.descend_from(&starts, nminima, bound, MARGIN + SMALL_PART * depth);
     }
 
     /// Computes the exact chi2 at every `stride`-th point of the grid, and about its minima.
@@ -113,29 +153,31 @@ impl<'a, 'd> Search<'a, 'd> {
         let points: Vec<usize> = (0..last).step_by(stride).chain([last]).collect();
         let chi2: Vec<f64> = points.iter().map(|&i| self.at(i)).collect();
         let minima: Vec<usize> = local_minima(&chi2).into_iter().map(|k| points[k]).collect();
-        let known = self.exact.clone();
-        self.descend_from(&minima, &known, |_| MARGIN, nminima);
+        self.descend_from(&minima, nminima, f64::INFINITY, MARGIN + LARGE_PART * self.depth(&chi2));
     }
 
-    /// Walks downhill from `starts` (by rising chi2) until those left cannot be among the best `nminima` that are
-    /// distinct: their chi2 exceeds that of the last one by the margin.
-    fn descend_from(&mut self, starts: &[usize], chi2: &[f64], margin: impl Fn(f64) -> f64, nminima: usize) {
-        let limit = same_redshift(&self.basis.template.spectype);
+    /// Walks downhill from `starts` (by rising exact chi2) as far as they are within `margin` of the last of `nminima`
+    /// distinct ones and of `bound`.
+    fn descend_from(&mut self, starts: &[usize], nminima: usize, bound: f64, margin: f64) {
+        let end = self.nth_distinct(starts, &self.exact, nminima).min(bound) + margin;
+        let exact = self.exact.clone();
+        starts.iter().take_while(|&&i| exact[i] <= end).for_each(|&i| self.descend(i));
+    }
+
+    /// chi2 of the last of the first `nminima` points that are at different redshifts, infinite if there are fewer.
+    fn nth_distinct(&self, points: &[usize], chi2: &[f64], nminima: usize) -> f64 {
+        let same = same_redshift(&self.basis.template.spectype);
         let redshifts = &self.basis.template.redshifts;
         let mut distinct: Vec<usize> = Vec::new();
-        let mut end = f64::INFINITY;
-        for &i in starts {
-            if chi2[i] > end {
-                break;
-            }
-            self.descend(i);
-            if distinct.iter().all(|&d| velocity(redshifts[i], redshifts[d]).abs() >= limit) {
+        for &i in points {
+            if distinct.iter().all(|&d| velocity(redshifts[i], redshifts[d]).abs() >= same) {
                 distinct.push(i);
-                if distinct.len() == nminima {
-                    end = chi2[i] + margin(chi2[i]);
-                }
+            }
+            if distinct.len() == nminima {
+                return chi2[i];
             }
         }
+        f64::INFINITY
     }
 
     /// Points of the grid in [`DENSE_STEP`].
@@ -170,15 +212,19 @@ impl<'a, 'd> Search<'a, 'd> {
         minima
     }
 
-    /// The fine grid about grid point `i`, and the parabola through its lowest point.
-    fn refine(&mut self, i: usize, template: usize) -> Minimum {
+    /// The fine grid about grid point `i`, and the parabola through its lowest point, which is searched for by walking
+    /// downhill or, if `thorough`, among all points.
+    pub fn refine(&mut self, i: usize, template: usize, thorough: bool) -> Minimum {
         let redshifts = &self.basis.template.redshifts;
         let last = redshifts.len() - 1;
         let (low, high) = (redshifts[i.saturating_sub(1)], redshifts[(i + 1).min(last)]);
         let (limit_low, limit_high) = (redshifts[1.min(last)], redshifts[last.saturating_sub(1)]);
         let outside = |z: f64| z < limit_low || z > limit_high;
         let mut fine = Fine::new(low, high);
-        let lowest = fine.lowest(|z| self.chi2(z).0);
+        let lowest = match thorough {
+            true => fine.lowest_of_all(|z| self.chi2(z).0),
+            false => fine.lowest(self.guess(i), |z| self.chi2(z).0),
+        };
         let middle = lowest.clamp(1, FINE_POINTS - 2);
         let three = [middle - 1, middle, middle + 1];
         let fit = parabola(three.map(|k| fine.z[k]), three.map(|k| fine.at(k, |z| self.chi2(z).0)));
@@ -194,8 +240,19 @@ impl<'a, 'd> Search<'a, 'd> {
         if outside(z) {
             zwarn |= Z_FITLIMIT;
         }
-        let (_, coeff) = self.chi2(z);
-        Minimum { template, spectype: self.basis.template.spectype.clone(), z, zerr, zwarn, chi2: best, coeff }
+        let coeff = vec![0.0; self.basis.len()];
+        let spectype = self.basis.template.spectype.clone();
+        Minimum { template, spectype, grid: i, z, zerr, zwarn, chi2: best, coeff }
+    }
+
+    /// Redshift of the minimum about grid point `i`, from a parabola through it and its neighbours.
+    fn guess(&self, i: usize) -> f64 {
+        let (z, chi2) = (&self.basis.template.redshifts, &self.exact);
+        if i == 0 || i + 1 >= z.len() {
+            return z[i];
+        }
+        let fit = parabola([z[i - 1], z[i], z[i + 1]], [chi2[i - 1], chi2[i], chi2[i + 1]]);
+        fit.map(|p| p.z).filter(|p| p.is_finite()).unwrap_or(z[i])
     }
 }
 
@@ -218,14 +275,21 @@ impl Fine {
         self.chi2[k]
     }
 
-    /// The lowest point, found from every third one by walking downhill.
-    fn lowest(&mut self, mut chi2: impl FnMut(f64) -> f64) -> usize {
-        let mut lowest = 1;
-        for k in (1..FINE_POINTS).step_by(3) {
+    /// The lowest point.
+    fn lowest_of_all(&mut self, mut chi2: impl FnMut(f64) -> f64) -> usize {
+        let mut lowest = 0;
+        for k in 1..FINE_POINTS {
             if self.at(k, &mut chi2) < self.at(lowest, &mut chi2) {
                 lowest = k;
             }
         }
+        lowest
+    }
+
+    /// The lowest point that is found by walking downhill from the one nearest to a guess.
+    fn lowest(&mut self, guess: f64, mut chi2: impl FnMut(f64) -> f64) -> usize {
+        let place = (guess - self.z[0]) / (self.z[1] - self.z[0]);
+        let mut lowest = (place.round().max(1.0) as usize).min(FINE_POINTS - 2);
         loop {
             let here = self.at(lowest, &mut chi2);
             let sides = [lowest.saturating_sub(1), (lowest + 1).min(FINE_POINTS - 1)];

@@ -1,6 +1,6 @@
 //! Data that cannot be fitted, or hardly: the right warnings, never a failure, other targets unharmed.
 
-mod common;
+#![allow(clippy::unwrap_used)]
 
 use datamodel::{
     Band, BandSpectra, ColumnData, Fibermap, Header, Spectra, Table, Zbest,

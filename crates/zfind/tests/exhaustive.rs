@@ -1,5 +1,7 @@
 //! The minima that the coarse scan leads to are those of an exact scan of every redshift.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use rayon::prelude::*;

@@ -1,5 +1,7 @@
 //! Agreement with redrock's answers, and with the surveys' classes and redshifts of real spectra.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use datamodel::Zbest;
