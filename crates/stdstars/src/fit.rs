@@ -34,9 +34,14 @@ pub struct Fit {
 const COARSE: f64 = 1e-4;
 const FINE: f64 = 2e-5;
 
+/// Error of a colour: photometry, the dust map, and the models' colours, mag.
+const COLOR_ERROR: f64 = 0.03;
+
 /// What is fitted: the arms with lines, their weights for velocity and for type.
 struct Problem<'a> {
     grid: &'a Grid,
+    /// G-R of the star, mag.
+    color: f64,
     spectra: Vec<&'a StarSpectrum>,
     for_velocity: Vec<Vec<f64>>,
     for_type: Vec<Vec<f64>>,
@@ -50,8 +55,13 @@ pub fn fit(star: &Candidate, grid: &Grid, params: &Params) -> Option<Fit> {
     let weights = |keep: fn(f64) -> bool| -> Vec<Vec<f64>> {
         spectra.iter().map(|s: &&StarSpectrum| s.weights(params.template_error, keep)).collect()
     };
-    let problem =
-        Problem { grid, for_velocity: weights(|w| !masks::is_interstellar(w)), for_type: weights(|_| true), spectra };
+    let problem = Problem {
+        grid,
+        color: star.color,
+        for_velocity: weights(|w| !masks::is_interstellar(w)),
+        for_type: weights(|_| true),
+        spectra,
+    };
     let window: Vec<usize> =
         (0..grid.models.len()).filter(|&k| (grid.color[k] - star.color).abs() <= params.delta_color).collect();
     let first = typical(grid, &window, star.color)?;
@@ -84,6 +94,11 @@ impl Problem<'_> {
         self.spectra.iter().zip(projected).zip(weights).map(|((s, m), w)| s.chi2(m, w)).sum()
     }
 
+    /// chi2 of a model's colour against the star's.
+    fn color_chi2(&self, color: f64) -> f64 {
+        ((color - self.color) / COLOR_ERROR).powi(2)
+    }
+
     /// Redshift of least chi2 in a range: the best of a scan, then a parabola.
     fn velocity(&self, model: usize, from: f64, to: f64, step: f64) -> f64 {
         let n = ((to - from) / step).round() as usize + 1;
@@ -102,12 +117,14 @@ impl Problem<'_> {
     /// The model of least chi2 among those given.
     fn best(&self, window: &[usize], z: f64) -> Option<(usize, f64)> {
         let positions = self.positions(z);
-        let chi2 = |k: usize| self.chi2(&self.project(k, &positions), &self.for_type);
+        let chi2 =
+            |k: usize| self.chi2(&self.project(k, &positions), &self.for_type) + self.color_chi2(self.grid.color[k]);
         window.iter().map(|&k| (k, chi2(k))).min_by(|a, b| a.1.total_cmp(&b.1))
     }
 
-    /// Trilinear interpolation in the cube of 3x3x3 models around the best: from its centre, steps along each
-    /// axis that are halved when none helps.
+    /// Trilinear interpolation between models: from the best one, steps to the best of the 26 neighbours in
+    /// (Teff, log g, [Fe/H]) that are halved when none is better. Along an axis alone it would stall: a hotter
+    /// star of more metals looks alike.
     fn interpolated(&self, best: usize, z: f64) -> Fit {
         let positions = self.positions(z);
         let mut cache: HashMap<usize, Vec<Vec<f64>>> = HashMap::new();
@@ -116,28 +133,18 @@ impl Problem<'_> {
             for &(k, _) in &corners {
                 cache.entry(k).or_insert_with(|| self.project(k, &positions));
             }
-            self.chi2(&mixture(&corners, &cache, self.spectra.len()), &self.for_type)
+            let spectra = self.chi2(&mixture(&corners, &cache, self.spectra.len()), &self.for_type);
+            spectra + self.color_chi2(self.grid.mean_color(&corners))
         };
-        let centre = self.grid.node[best].map(|i| i as f64);
-        let mut point = centre;
+        let mut point = self.grid.node[best].map(|i| i as f64);
         let mut chi2 = evaluate(point);
         let mut step = 0.5;
         while step > 0.02 {
-            let mut improved = false;
-            for axis in 0..3 {
-                let largest = (self.grid.axes[axis].len() - 1) as f64;
-                for sign in [-1.0, 1.0] {
-                    let mut trial = point;
-                    trial[axis] = (point[axis] + sign * step)
-                        .clamp((centre[axis] - 1.0).max(0.0), (centre[axis] + 1.0).min(largest));
-                    let value = evaluate(trial);
-                    if value < chi2 {
-                        (point, chi2, improved) = (trial, value, true);
-                    }
-                }
-            }
-            if !improved {
-                step *= 0.5;
+            let trials = neighbours(point, step).map(|p| self.grid.clamp(p));
+            let best = trials.map(|p| (evaluate(p), p)).min_by(|a, b| a.0.total_cmp(&b.0));
+            match best {
+                Some((value, trial)) if value < chi2 => (point, chi2) = (trial, value),
+                _ => step *= 0.5,
             }
         }
         self.summary(point, chi2, z, best)
@@ -153,10 +160,18 @@ impl Problem<'_> {
             logg: parameter(1),
             feh: parameter(2),
             chi2dof: chi2 / degrees.max(1.0),
-            color: corners.iter().map(|&(k, c)| c * self.grid.color[k]).sum(),
+            color: self.grid.mean_color(&corners),
             coefficients: corners.iter().map(|&(k, c)| (k, c / self.grid.norm[k])).collect(),
         }
     }
+}
+
+/// The 26 points around one, a step away along one or more axes.
+fn neighbours(point: [f64; 3], step: f64) -> impl Iterator<Item = [f64; 3]> {
+    (0..27).filter(|k| *k != 13).map(move |k| {
+        let sign = |digit: i32| f64::from(digit % 3 - 1);
+        [point[0] + step * sign(k), point[1] + step * sign(k / 3), point[2] + step * sign(k / 9)]
+    })
 }
 
 /// Weighted sum of projected models, spectrum by spectrum.

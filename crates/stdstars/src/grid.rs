@@ -83,6 +83,16 @@ impl Grid {
         Some(corners)
     }
 
+    /// The nearest point within the grid.
+    pub fn clamp(&self, point: [f64; 3]) -> [f64; 3] {
+        std::array::from_fn(|axis| point[axis].clamp(0.0, (self.axes[axis].len() - 1) as f64))
+    }
+
+    /// G-R of a mixture of models.
+    pub fn mean_color(&self, mixture: &[(usize, f64)]) -> f64 {
+        mixture.iter().map(|&(k, c)| c * self.color[k]).sum()
+    }
+
     /// Teff, log g or [Fe/H] at a point on its axis.
     pub fn parameter(&self, axis: usize, point: f64) -> f64 {
         let index: Vec<f64> = (0..self.axes[axis].len()).map(|i| i as f64).collect();

@@ -37,7 +37,7 @@ pub struct Params {
 impl Default for Params {
     fn default() -> Self {
         // colour window, S/N, number and range of redshift are those of DESI's pipeline
-        Self { delta_color: 0.2, min_snr: 4.0, max_stars: 30, max_z: 0.005, template_error: 0.05 }
+        Self { delta_color: 0.2, min_snr: 4.0, max_stars: 30, max_z: 0.005, template_error: 0.03 }
     }
 }
 

@@ -226,8 +226,8 @@ mod tests {
         let mut rhs = vec![0.0; n];
         let hat = |k: usize, j: usize| (1.0 - (j as f64 / KNOT_SPACING as f64 - k as f64).abs()).max(0.0);
         for j in 0..m.len() {
-            for a in 0..n {
-                rhs[a] += w[j] * m[j] * hat(a, j) * s.flux[j];
+            for (a, r) in rhs.iter_mut().enumerate() {
+                *r += w[j] * m[j] * hat(a, j) * s.flux[j];
                 (0..=a).for_each(|b| normal.add(a, b, w[j] * m[j] * m[j] * hat(a, j) * hat(b, j)));
             }
         }

@@ -1,0 +1,94 @@
+//! Stars of known atmosphere and velocity behind an unknown calibration, with the built-in models.
+
+use calibrate::testing::{Instrument, fibermap_of, frame_of};
+use datamodel::{ColumnData, Frame, mask::target};
+use stdstars::{Error, Params, candidates, run};
+use templates::{StarGrid, dust, filters};
+
+const NWAVE: usize = 2250;
+const EBV: f64 = 0.05;
+
+/// One model, redshifted and reddened, in 1e-17 erg/s/cm2/Angstrom for r = `mag`, at the models' wavelengths.
+fn star(grid: &StarGrid, k: usize, z: f64, mag: f64) -> Vec<f64> {
+    let rest: Vec<f64> = grid.flux.row(k).to_vec();
+    let observed = |w: &f64| numerics::interp::linear(w / (1.0 + z), &grid.wave, &rest) * dust::transmission(EBV, *w);
+    let flux: Vec<f64> = grid.wave.iter().map(observed).collect();
+    let scale = 10f64.powf(0.4 * (filters::DECAM_R.ab_magnitude(&grid.wave, &flux).unwrap_or(0.0) - mag));
+    flux.iter().map(|f| f * scale).collect()
+}
+
+/// A b frame of standard stars of these models; a calibration that no model knows of.
+fn scene(grid: &StarGrid, stars: &[(usize, f64)], mag: f64) -> Frame {
+    let instrument = Instrument::new(stars.len(), NWAVE, 11);
+    let spectra: Vec<Vec<f64>> = stars.iter().map(|&(k, z)| star(grid, k, z, mag)).collect();
+    let counts = |flux: &Vec<f64>| -> Vec<f64> {
+        let binned = numerics::resample::resample_flux(&instrument.wave, &grid.wave, flux);
+        binned.iter().enumerate().map(|(j, f)| f * (20.0 + 8.0 * (j as f64 / 700.0).sin())).collect()
+    };
+    let mut frame = frame_of(&instrument, &spectra.iter().map(counts).collect::<Vec<_>>(), 10.0, 4);
+    frame.fibermap = fibermap_of(&vec!["TGT"; stars.len()]);
+    let flux = |filter: &filters::Filter| -> ColumnData {
+        let nmgy = |f: &Vec<f64>| 10f64.powf(0.4 * (22.5 - filter.ab_magnitude(&grid.wave, f).unwrap_or(99.0)));
+        ColumnData::F32(spectra.iter().map(|f| nmgy(f) as f32).collect())
+    };
+    frame.fibermap.table.set("FLUX_G", "", flux(&filters::DECAM_G)).set("FLUX_R", "", flux(&filters::DECAM_R));
+    frame.fibermap.table.set("EBV", "", ColumnData::F32(vec![EBV as f32; stars.len()]));
+    frame.fibermap.table.set("DESI_TARGET", "", ColumnData::I64(vec![target::STD_BRIGHT; stars.len()]));
+    frame
+}
+
+fn node(grid: &StarGrid, teff: f64, logg: f64, feh: f64) -> usize {
+    (0..grid.teff.len()).find(|&k| (grid.teff[k], grid.logg[k], grid.feh[k]) == (teff, logg, feh)).unwrap_or(0)
+}
+
+#[test]
+fn atmosphere_velocity_and_flux_are_recovered() {
+    let grid = StarGrid::builtin();
+    let truth = [(6000.0, 4.0, -1.5, 3e-4), (6500.0, 4.0, -0.5, -5e-4), (7000.0, 4.0, -1.0, 1e-4)];
+    let stars: Vec<(usize, f64)> = truth.iter().map(|&(t, g, m, z)| (node(&grid, t, g, m), z)).collect();
+    let frame = scene(&grid, &stars, 16.5);
+    let fitted = run(candidates::collect(&[frame]), &grid, &Params::default()).unwrap();
+    assert_eq!(fitted.fibers, [0, 1, 2]);
+    for (k, (&(teff, _, feh, z), &(model, _))) in truth.iter().zip(&stars).enumerate() {
+        let star_fit = &fitted.stars[k];
+        assert!((star_fit.teff - teff).abs() < 100.0, "Teff {} for {teff}", star_fit.teff);
+        assert!((star_fit.feh - feh).abs() < 0.3, "[Fe/H] {} for {feh}", star_fit.feh);
+        // 10 km/s
+        assert!((star_fit.redshift - z).abs() < 3.3e-5, "z {} for {z}", star_fit.redshift);
+        let expected = star(&grid, model, z, 16.5);
+        for range in [4000.0, 5000.0, 7000.0, 9000.0] {
+            let bins = grid.wave.partition_point(|w| *w < range)..grid.wave.partition_point(|w| *w < range + 100.0);
+            let sum = |f: &dyn Fn(usize) -> f64| bins.clone().map(f).sum::<f64>();
+            let ratio = sum(&|j| f64::from(fitted.flux[(k, j)])) / sum(&|j| expected[j]);
+            assert!((ratio - 1.0).abs() < 0.03, "star {k} at {range}: {ratio}");
+        }
+        assert!((fitted.coeff.row(k).iter().sum::<f64>()) > 0.0);
+    }
+}
+
+#[test]
+fn what_is_no_standard_star_is_told() {
+    let grid = StarGrid::builtin();
+    let stars = [(node(&grid, 6000.0, 4.0, -1.0), 0.0); 4];
+    let mut frame = scene(&grid, &stars, 17.0);
+    // one without photometry, one of an impossible colour, one broken, one too faint
+    let change = |frame: &mut Frame, name: &str, row: usize, value: f32| {
+        let mut v = frame.fibermap.table.floats(name).unwrap();
+        v[row] = f64::from(value);
+        frame.fibermap.table.set(name, "", ColumnData::F32(v.iter().map(|&x| x as f32).collect()));
+    };
+    change(&mut frame, "FLUX_R", 0, 0.0);
+    change(&mut frame, "FLUX_G", 1, 0.01);
+    frame.fibermap.table.set("FIBERSTATUS", "", ColumnData::I32(vec![0, 0, 1 << 2, 0]));
+    frame.ivar.row_mut(3).mapv_inplace(|w| w * 1e-6);
+    let error = run(candidates::collect(&[frame.clone()]), &grid, &Params::default()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "no standard star can be fitted: of 4 labelled stars 1 have a bad FIBERSTATUS or no data, \
+         1 have no FLUX_G and FLUX_R, 1 are too faint, 1 have a colour that no model has"
+    );
+    frame.fibermap.table.set("DESI_TARGET", "", ColumnData::I64(vec![0; 4]));
+    let rows = candidates::star_rows(&frame.fibermap);
+    let none = candidates::collect(&[calibrate::frame_rows(&frame, &rows)]);
+    assert!(matches!(run(none, &grid, &Params::default()), Err(Error::NoStar { labelled: 0, .. })));
+}
