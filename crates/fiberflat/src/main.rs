@@ -19,6 +19,10 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> step::Result {
     let frame = Frame::read(&args.infile)?;
+    if let Some(flavor) = frame.header.str("FLAVOR").filter(|f| !f.trim().eq_ignore_ascii_case("flat")) {
+        let message = format!("keyword FLAVOR: expected flat, found {flavor}; give an exposure of the flat lamp");
+        return Err(step::Error::data(&args.infile, message));
+    }
     let params = fiberflat::Params::default();
     let mut flat = fiberflat::run(&frame, &params).map_err(|e| step::Error::data(&args.infile, e))?;
     step::stamp(&mut flat.header);

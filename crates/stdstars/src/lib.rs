@@ -45,7 +45,7 @@ impl Default for Params {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No star passes every test.
-    #[error("no standard star can be fitted: of {labelled} labelled stars {reasons}")]
+    #[error("no standard star can be fitted: {labelled} fibres have the target bits of one; {reasons}")]
     NoStar {
         /// Fibres whose target bits say standard star.
         labelled: usize,
@@ -77,7 +77,8 @@ pub fn run(found: candidates::Found, models: &StarGrid, params: &Params) -> Resu
     drop_bad_fits(&mut fitted);
     if fitted.is_empty() {
         let reasons: Vec<String> = lost.iter().filter(|(n, _)| *n > 0).map(|(n, why)| format!("{n} {why}")).collect();
-        let reasons = if reasons.is_empty() { "none is left".to_string() } else { reasons.join(", ") };
+        let reasons =
+            if reasons.is_empty() { "none is left".to_string() } else { format!("of these {}", reasons.join(", ")) };
         return Err(Error::NoStar { labelled, reasons });
     }
     for (star, fit) in &fitted {

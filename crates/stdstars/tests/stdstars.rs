@@ -84,7 +84,7 @@ fn what_is_no_standard_star_is_told() {
     let error = run(candidates::collect(&[frame.clone()]), &grid, &Params::default()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "no standard star can be fitted: of 4 labelled stars 1 have a bad FIBERSTATUS or no data, \
+        "no standard star can be fitted: 4 fibres have the target bits of one; of these 1 have a bad FIBERSTATUS or no data, \
          1 have no FLUX_G and FLUX_R, 1 are too faint, 1 have a colour that no model has"
     );
     frame.fibermap.table.set("DESI_TARGET", "", ColumnData::I64(vec![0; 4]));
