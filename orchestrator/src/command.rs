@@ -2,7 +2,7 @@
 
 use crate::graph::{FileId, Graph, TaskId};
 use crate::options::Options;
-use crate::table::Piece;
+use crate::table::{Piece, Root};
 
 /// The arguments of a task whose inputs are the files given (slot, file), with roots written as symbols, so that
 /// they can be compared with those of a record wherever the production lies.
@@ -29,11 +29,11 @@ fn text(graph: &Graph, task: TaskId, piece: &Piece) -> String {
     match piece {
         Piece::Text(text) => text.clone(),
         Piece::Name(name) if name == "output" => graph.portable(graph.task(task).output),
-        Piece::Name(name) => graph
-            .space
-            .dim(name)
-            .map(|dim| graph.space.text(&graph.task(task).key, dim).to_string())
-            .unwrap_or_default(),
+        Piece::Name(name) => match (Root::named(name), graph.space.dim(name)) {
+            (Some(root), _) => root.symbol().to_string(),
+            (None, Ok(dim)) => graph.space.text(&graph.task(task).key, dim).to_string(),
+            (None, Err(_)) => String::new(),
+        },
         Piece::Key(dim) => graph.space.text(&graph.task(task).key, *dim).to_string(),
     }
 }

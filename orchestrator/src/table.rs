@@ -29,6 +29,11 @@ impl Root {
             Root::Production => "{prod}",
         }
     }
+
+    /// The root that stands between braces.
+    pub fn named(name: &str) -> Option<Self> {
+        [Root::Raw, Root::Production].into_iter().find(|root| root.symbol().trim_matches(['{', '}']) == name)
+    }
 }
 
 /// A piece of a pattern.
@@ -267,8 +272,12 @@ impl Table {
         if inputs.is_empty() {
             return Err(complain(Error::Table("it has no input".into())));
         }
-        let known =
-            |name: &str| name == "output" || inputs.iter().any(|slot| slot.name == name) || space.dim(name).is_ok();
+        let known = |name: &str| {
+            name == "output"
+                || Root::named(name).is_some()
+                || inputs.iter().any(|slot| slot.name == name)
+                || space.dim(name).is_ok()
+        };
         let mut arguments = Vec::new();
         for argument in &toml.arguments {
             let pieces = pieces(argument).map_err(complain)?;

@@ -36,6 +36,10 @@ struct Args {
     /// Mask of known defects, of the trimmed shape
     #[arg(long)]
     mask: Option<PathBuf>,
+    /// Folder of calibration images bias-, dark-, pixflat- and mask-CAMERA.fits: those that are there and not given
+    /// otherwise are used
+    #[arg(long, value_name = "DIR")]
+    calib: Option<PathBuf>,
     /// Do not look for cosmic rays
     #[arg(long)]
     nocosmic: bool,
@@ -56,12 +60,14 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> step::Result {
     let raw = RawExposure::read_camera(&args.infile, args.camera)?;
+    let image_of = |given: &Option<PathBuf>, kind| given.clone().or_else(|| args.calibration_image(kind));
+    let (bias, dark) = (image_of(&args.bias, "bias"), image_of(&args.dark, "dark"));
+    let (pixflat, mask) = (image_of(&args.pixflat, "pixflat"), image_of(&args.mask, "mask"));
     let calibration = Calibration {
-        bias: read_plane(args.bias.as_deref())?,
-        dark: read_plane(args.dark.as_deref())?,
-        pixflat: read_plane(args.pixflat.as_deref())?,
-        mask: args
-            .mask
+        bias: read_plane(bias.as_deref())?,
+        dark: read_plane(dark.as_deref())?,
+        pixflat: read_plane(pixflat.as_deref())?,
+        mask: mask
             .as_deref()
             .map(|path| first_image(path).and_then(|(mut fits, hdu)| Ok(fits.mask(&hdu)?)))
             .transpose()?,
@@ -81,10 +87,10 @@ fn run(args: Args) -> step::Result {
     step::stamp(&mut image.header);
     let inputs = [
         ("IN_RAW", Some(&args.infile)),
-        ("IN_BIAS", args.bias.as_ref()),
-        ("IN_DARK", args.dark.as_ref()),
-        ("IN_FLAT", args.pixflat.as_ref()),
-        ("IN_MASK", args.mask.as_ref()),
+        ("IN_BIAS", bias.as_ref()),
+        ("IN_DARK", dark.as_ref()),
+        ("IN_FLAT", pixflat.as_ref()),
+        ("IN_MASK", mask.as_ref()),
     ];
     for (key, path) in inputs {
         if let Some(path) = path {
@@ -93,6 +99,14 @@ fn run(args: Args) -> step::Result {
     }
     image.write(&args.outfile)?;
     Ok(vec![args.outfile])
+}
+
+impl Args {
+    /// The camera's calibration image of a kind, if the folder of calibrations has one.
+    fn calibration_image(&self, kind: &str) -> Option<PathBuf> {
+        let path = self.calib.as_ref()?.join(format!("{kind}-{}.fits", self.camera));
+        path.is_file().then_some(path)
+    }
 }
 
 /// The rows of the camera's spectrograph.

@@ -15,7 +15,7 @@ out=; name=${0##*/}
 for a in "$@"; do
   case "$a" in -*) last=$a ;; *)
     case "$last" in --outfile|--output|-o) out=$a ;;
-      --brick|--camera|--threads|--wavelength|--templates) ;;
+      --brick|--calib|--camera|--threads|--wavelength|--templates) ;;
       *) [ -e "$a" ] || { echo "ERROR:fake.sh:1: $a: not there"; exit 3; } ;;
     esac ;;
   esac
