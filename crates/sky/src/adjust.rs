@@ -14,6 +14,8 @@ use rayon::prelude::*;
 const KINDS: usize = 3;
 /// Half width in bins of the window around a line; its continuum is a free constant.
 const WINDOW: usize = 3;
+/// Lines that one more term of the polynomials takes.
+const LINES_PER_TERM: usize = 20;
 /// Relative error of the sky in a line and of the object's continuum (its own lines) beside the noise.
 const LINE_ERROR: f64 = 0.005;
 const OBJECT_ERROR: f64 = 0.05;
@@ -67,7 +69,7 @@ fn design(sky: &[f64], j: usize, terms: usize) -> Vec<f64> {
 
 /// Adjustments of all fibres.
 pub fn fit(frame: &Frame, common: &CommonSky, peaks: &[usize]) -> Vec<Adjustment> {
-    let terms = 1 + (peaks.len() / 5).min(2);
+    let terms = 1 + (peaks.len() / LINES_PER_TERM).min(2);
     let estimates: Vec<Option<Estimate>> = (0..frame.nspec())
         .into_par_iter()
         .map(|f| {
@@ -184,7 +186,7 @@ fn add_window(
 }
 
 /// Variance of each coefficient over the sky fibres beyond its error; 0 where that is not significant (the
-/// observed scatter is within two errors of the expected one).
+/// observed scatter is within three errors of the expected one).
 fn scatter<'a>(estimates: impl Iterator<Item = &'a Estimate>, n: usize) -> Vec<f64> {
     let estimates: Vec<&Estimate> = estimates.collect();
     if estimates.len() < 5 {
@@ -199,7 +201,7 @@ fn scatter<'a>(estimates: impl Iterator<Item = &'a Estimate>, n: usize) -> Vec<f
             // 0.4549: median of a chi2 of one degree of freedom
             let observed = robust::median(&squares).unwrap_or(0.0) / 0.4549;
             let noise = robust::median(&variances).unwrap_or(0.0);
-            if observed > (1.0 + 2.0 * error) * noise { observed - noise } else { 0.0 }
+            if observed > (1.0 + 3.0 * error) * noise { observed - noise } else { 0.0 }
         })
         .collect()
 }
