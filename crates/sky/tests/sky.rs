@@ -116,10 +116,10 @@ fn outliers_do_not_reach_the_sky() {
     let model = run(&frame, &Params::default()).unwrap();
     let expected = instrument.resolution_of(1).apply(&truth());
     let mut pulls = vec![];
-    for j in 6..NWAVE - 6 {
+    for (j, expected) in expected.iter().enumerate().take(NWAVE - 6).skip(6) {
         assert!(model.sky[(1, j)].is_finite() && model.ivar[(1, j)] >= 0.0);
         if model.ivar[(1, j)] > 0.0 {
-            pulls.push((f64::from(model.sky[(1, j)]) - expected[j]) * f64::from(model.ivar[(1, j)]).sqrt());
+            pulls.push((f64::from(model.sky[(1, j)]) - expected) * f64::from(model.ivar[(1, j)]).sqrt());
         }
     }
     let (mean, rms) = moments(&pulls);
