@@ -42,7 +42,7 @@ impl Fibermap {
     }
 
     /// Nothing but column FIBER: `n` fibres from `first` on.
-    pub(crate) fn numbered(first: i32, n: usize) -> Self {
+    pub fn numbered(first: i32, n: usize) -> Self {
         let mut table = Table::new();
         table.set("FIBER", "", ColumnData::I32((first..).take(n).collect()));
         Self { header: Header::new(), table }

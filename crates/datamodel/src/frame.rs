@@ -3,7 +3,7 @@
 use crate::checks::{check_rows, owned, tidy, tidy_resolution};
 use crate::fits::{FitsReader, FitsWriter};
 use crate::planes::{self, Borrowed, Names};
-use crate::{Fibermap, Header, Result, Table, units};
+use crate::{FIBERS_PER_SPECTROGRAPH, Fibermap, Header, Result, Table, units};
 use ndarray::{Array2, Array3};
 use std::path::Path;
 
@@ -106,7 +106,7 @@ impl Frame {
 /// The FIBERMAP of a frame; where a 2016 file has none, the numbers of its fibres.
 fn read_fibermap(fits: &mut FitsReader, header: &Header, nspec: usize) -> Result<Fibermap> {
     if !fits.has("FIBERMAP") {
-        let of_camera = || header.camera().map_or(0, |c| 500 * i64::from(c.spectrograph));
+        let of_camera = || header.camera().map_or(0, |c| FIBERS_PER_SPECTROGRAPH as i64 * i64::from(c.spectrograph));
         let first = header.int("FIBERMIN").unwrap_or_else(of_camera);
         return Ok(Fibermap::numbered(first as i32, nspec));
     }

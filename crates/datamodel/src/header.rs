@@ -121,9 +121,9 @@ impl Header {
         }
     }
 
-    /// The camera of keyword CAMERA.
+    /// The camera of keyword CAMERA (specex writes a second pair of quotes into the string: `'r0      '`).
     pub fn camera(&self) -> Option<Camera> {
-        self.str("CAMERA")?.trim().to_lowercase().parse().ok()
+        self.str("CAMERA")?.trim_matches(['\'', ' ']).to_lowercase().parse().ok()
     }
 
     /// A number that must be there.

@@ -66,6 +66,9 @@ impl Band {
     }
 }
 
+/// Fibres of a spectrograph in the survey's numbering: FIBER is this times the spectrograph plus the row.
+pub const FIBERS_PER_SPECTROGRAPH: usize = 500;
+
 impl Camera {
     /// Camera of an arm and spectrograph.
     pub fn new(band: Band, spectrograph: u8) -> Self {

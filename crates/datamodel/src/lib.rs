@@ -34,7 +34,7 @@ pub use fibermap::Fibermap;
 pub use fluxcalib::FluxCalib;
 pub use frame::Frame;
 pub use header::{Header, Value};
-pub use ids::{Band, Camera, Expid, Night};
+pub use ids::{Band, Camera, Expid, FIBERS_PER_SPECTROGRAPH, Night};
 pub use image::Image;
 pub use psf::GaussHermitePsf;
 pub use psfboot::PsfBoot;

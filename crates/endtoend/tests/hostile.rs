@@ -1,6 +1,9 @@
 //! What goes wrong on a real night: the right task fails with a sentence that names the file, the others finish,
 //! and a run after the repair completes. One production, one accident after the other.
 
+// the helpers of a test may fail it
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use datamodel::{GaussHermitePsf, Image};
 use endtoend::{Production, files, run, stderr, stdout};
 use std::{

@@ -4,9 +4,6 @@ use crate::{Extraction, Grid};
 use datamodel::{Band, ColumnData, Fibermap, Frame, Header, Table};
 use numerics::robust::median;
 
-/// Fibres of a spectrograph: FIBER is this times the spectrograph's number plus the row.
-pub const FIBERS_PER_SPECTROGRAPH: usize = 500;
-
 /// The rows of `fibermap` of the `n` fibres from `first` on (global FIBER), or `Err` with the first fibre
 /// that has no row.
 pub fn rows_of(fibermap: &Fibermap, first: usize, n: usize) -> Result<Fibermap, usize> {
@@ -14,13 +11,6 @@ pub fn rows_of(fibermap: &Fibermap, first: usize, n: usize) -> Result<Fibermap, 
     let row = |f: usize| fibers.iter().position(|&g| usize::try_from(g) == Ok(f)).ok_or(f);
     let rows: Result<Vec<usize>, usize> = (first..first + n).map(row).collect();
     rows.map(|rows| fibermap.select(&rows))
-}
-
-/// A fibermap that knows the fibres' numbers and nothing else.
-pub fn numbered(first: usize, n: usize) -> Fibermap {
-    let mut map = Fibermap::default();
-    map.table.set("FIBER", "", ColumnData::I32((first..first + n).map(|f| f as i32).collect()));
-    map
 }
 
 /// Puts an extraction into a frame; `header` is the image's.

@@ -1,10 +1,10 @@
 //! `desi_extract`: spectra, inverse variances and resolution matrices from an image.
 
 use datamodel::{
-    Camera, Fibermap, GaussHermitePsf, Header, Image, check_camera,
+    Camera, FIBERS_PER_SPECTROGRAPH, Fibermap, GaussHermitePsf, Image, check_camera,
     fits::{FitsReader, FitsWriter},
 };
-use extract::{Decorrelation, ExtractError, Grid, Params, Pixels, frame, frame::FIBERS_PER_SPECTROGRAPH, size};
+use extract::{Decorrelation, ExtractError, Grid, Params, Pixels, frame, size};
 use ndarray::Array2;
 use psf::Psf;
 use std::{
@@ -105,7 +105,7 @@ fn run(args: Args) -> step::Result {
 
 fn read_psf(args: &Args, camera: Camera) -> Result<Psf, Error> {
     let mut file = GaussHermitePsf::read(&args.psf)?;
-    check_camera(&unquoted(&file.header), &args.psf, "PSF", camera)?;
+    check_camera(&file.header, &args.psf, "PSF", camera)?;
     if args.gh00 == "stored" {
         file.parameters.insert("GH-0-0".to_string(), stored_gh00(&args.psf)?);
     }
@@ -126,15 +126,6 @@ fn stored_gh00(path: &Path) -> Result<Array2<f64>, Error> {
     stored
         .filter(|s| s.iter().all(|v| v.is_finite()))
         .ok_or_else(|| Error::data(path, "no usable row GH-0-0 in HDU PSF"))
-}
-
-/// specex writes CAMERA with a second pair of quotes: `'''r0      '''`.
-fn unquoted(header: &Header) -> Header {
-    let mut plain = Header::new();
-    if let Some(camera) = header.str("CAMERA") {
-        plain.set("CAMERA", camera.trim_matches(['\'', ' ']), "");
-    }
-    plain
 }
 
 fn params(args: &Args, psf: &Psf, camera: Camera) -> Result<Params, Error> {
@@ -175,7 +166,7 @@ fn fibermap(args: &Args, image: &Image, first: usize, n: usize) -> Result<Fiberm
     let (path, map) = match (&args.fibermap, given, &image.fibermap) {
         (Some(path), Some(map), _) => (path, map),
         (_, _, Some(map)) => (&args.input, map.clone()),
-        _ => return Ok(frame::numbered(first, n)),
+        _ => return Ok(Fibermap::numbered(first as i32, n)),
     };
     frame::rows_of(&map, first, n).map_err(|fiber| {
         Error::data(

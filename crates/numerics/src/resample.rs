@@ -78,8 +78,7 @@ pub fn resample_flux_ivar(xout: &[f64], x: &[f64], y: &[f64], ivar: &[f64]) -> (
     let b = resample_flux(xout, x, ivar);
     let flux = a.iter().zip(&b).map(|(a, b)| if *b > 0.0 { a / b } else { 0.0 }).collect();
     let per_width: Vec<f64> = ivar.iter().zip(widths(x)).map(|(w, d)| w / d).collect();
-    let ivar_out =
-        resample_flux(xout, x, &per_width).iter().zip(widths(xout)).map(|(w, d)| (w * d).max(0.0)).collect();
+    let ivar_out = resample_flux(xout, x, &per_width).iter().zip(widths(xout)).map(|(w, d)| (w * d).max(0.0)).collect();
     (flux, ivar_out)
 }
 

@@ -55,8 +55,11 @@ pub fn clipped_mean(values: &[f64], nsigma: f64, iterations: usize) -> Option<(f
         / ((2.0 * std::f64::consts::PI).sqrt() * libm::erf(a / std::f64::consts::SQRT_2));
     let correction = (1.0 - lost).max(0.0).sqrt();
     for _ in 0..iterations {
-        let kept: Vec<f64> =
-            values.iter().copied().filter(|x| (x - level).abs() < nsigma * sigma || sigma == 0.0 && *x == level).collect();
+        let kept: Vec<f64> = values
+            .iter()
+            .copied()
+            .filter(|x| (x - level).abs() < nsigma * sigma || sigma == 0.0 && *x == level)
+            .collect();
         if kept.is_empty() {
             break;
         }
@@ -117,10 +120,9 @@ mod tests {
         let v: Vec<f64> = (0..50).map(|i| f64::from(i * 37 % 17)).collect();
         let good: Vec<bool> = (0..50).map(|i| i % 7 != 3).collect();
         let got = running_median(&v, &good, 9);
-        for i in 0..50usize {
-            let direct: Vec<f64> =
-                (i.saturating_sub(4)..(i + 5).min(50)).filter(|&j| good[j]).map(|j| v[j]).collect();
-            assert_eq!(Some(got[i]), median(&direct), "at {i}");
+        for (i, m) in got.into_iter().enumerate() {
+            let direct: Vec<f64> = (i.saturating_sub(4)..(i + 5).min(50)).filter(|&j| good[j]).map(|j| v[j]).collect();
+            assert_eq!(Some(m), median(&direct), "at {i}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! `desi_preproc`: raw CCD frames to images in electrons with inverse variance and mask.
 
-use datamodel::{Camera, Fibermap, Image, RawExposure, fits::FitsReader};
+use datamodel::{Camera, FIBERS_PER_SPECTROGRAPH, Fibermap, Image, RawExposure, fits::FitsReader};
 use preproc::{Calibration, cosmics};
 use std::{
     path::{Path, PathBuf},
@@ -112,7 +112,7 @@ impl Args {
 /// The rows of the camera's spectrograph.
 fn petal(path: &Path, camera: Camera) -> Result<Fibermap, Error> {
     let fibermap = Fibermap::read(path)?;
-    let of_petal = |fiber: &i32| fiber / 500 == i32::from(camera.spectrograph);
+    let of_petal = |fiber: &i32| fiber / FIBERS_PER_SPECTROGRAPH as i32 == i32::from(camera.spectrograph);
     let rows: Vec<usize> = fibermap.fibers().iter().enumerate().filter(|(_, f)| of_petal(f)).map(|(i, _)| i).collect();
     if rows.is_empty() {
         return Err(Error::data(path, format!("no fibre of spectrograph {} (camera {camera})", camera.spectrograph)));

@@ -89,13 +89,17 @@ pub fn score(truths: &[Truth], redshifts: &BTreeMap<i64, Redshift>, bright_limit
 
 /// The score as a table for people.
 pub fn table(score: &Score, bright_limit: f64) -> String {
-    let mut lines = vec![format!("{:<8}{:>6}{:>8}{:>18}{:>22}", "class", "n", "right", "median |dv| km/s", "wrong though ZWARN 0")];
+    let mut lines =
+        vec![format!("{:<8}{:>6}{:>8}{:>18}{:>22}", "class", "n", "right", "median |dv| km/s", "wrong though ZWARN 0")];
     for (name, c) in &score.classes {
         let dv = c.median_abs_dv.map_or("-".to_string(), |v| format!("{v:.1}"));
         lines.push(format!("{name:<8}{:>6}{:>8}{dv:>18}{:>22}", c.n, c.right, c.wrong_zwarn0));
     }
     let (n, right) = score.bright;
-    lines.push(format!("brighter than r = {bright_limit}: {right} of {n} right ({:.1} %)", 100.0 * score.bright_fraction()));
+    lines.push(format!(
+        "brighter than r = {bright_limit}: {right} of {n} right ({:.1} %)",
+        100.0 * score.bright_fraction()
+    ));
     lines.join("\n")
 }
 

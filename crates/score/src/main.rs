@@ -62,7 +62,8 @@ fn run(args: Args) -> step::Result {
 
     if score.bright_fraction() < args.require {
         let (n, right) = score.bright;
-        let reason = format!("{right} of {n} targets brighter than r = {} are right, fewer than {}", args.bright, args.require);
+        let reason =
+            format!("{right} of {n} targets brighter than r = {} are right, fewer than {}", args.bright, args.require);
         return Err(Error::data(&args.production, reason));
     }
     Ok(vec![args.outfile])

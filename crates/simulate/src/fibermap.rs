@@ -4,7 +4,7 @@ use crate::{
     night::Flavor,
     targets::{Class, Target},
 };
-use datamodel::{ColumnData, Fibermap, Header, Table, mask::fiber};
+use datamodel::{ColumnData, FIBERS_PER_SPECTROGRAPH, Fibermap, Header, Table, mask::fiber};
 
 /// Sides of the survey's bricks, degrees.
 const BRICK: f64 = 0.25;
@@ -40,8 +40,8 @@ pub fn fibermap(fibers: &[Fiber], flavor: Flavor, header: Header) -> Fibermap {
 }
 
 fn add_identity(table: &mut Table, fibers: &[Fiber], science: bool) {
-    let petal = |f: &Fiber| (f.fiber / 500) as i16;
-    let device = |f: &Fiber| f.fiber % 500;
+    let petal = |f: &Fiber| (f.fiber / FIBERS_PER_SPECTROGRAPH as i32) as i16;
+    let device = |f: &Fiber| f.fiber % FIBERS_PER_SPECTROGRAPH as i32;
     let bits = |f: &Fiber| if f.dead { fiber::BROKENFIBER } else { 0 } as i32;
     let id = |f: &Fiber| if science { f.target.targetid } else { -1 - i64::from(f.fiber) };
     table.set("TARGETID", "", ColumnData::I64(fibers.iter().map(id).collect()));

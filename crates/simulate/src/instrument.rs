@@ -1,6 +1,6 @@
 //! The instrument as a TOML file says it: telescope, slit, arms.
 
-use datamodel::Band;
+use datamodel::{Band, FIBERS_PER_SPECTROGRAPH};
 use serde::Deserialize;
 use std::path::Path;
 
@@ -162,7 +162,7 @@ impl Instrument {
         let need = |good: bool, what: &str| if good { Ok(()) } else { Err(what.to_string()) };
         need((1..=10).contains(&self.spectrographs), "spectrographs must be 1 to 10")?;
         need((1..=self.slit_bundles).contains(&self.bundles), "bundles must be 1 to slit_bundles")?;
-        need(self.fibers_per_bundle >= 1 && self.nfiber() <= 500, "there must be 1 to 500 fibres")?;
+        need(self.fibers_per_bundle >= 1 && self.nfiber() <= FIBERS_PER_SPECTROGRAPH, "there must be 1 to 500 fibres")?;
         need(self.sky_share + self.standard_share <= 1.0, "sky_share and standard_share exceed 1")?;
         for (band, arm) in Band::ALL.map(|b| (b, self.arm(b))) {
             arm.check().map_err(|what| format!("arms.{band}: {what}"))?;

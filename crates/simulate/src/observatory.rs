@@ -1,7 +1,7 @@
 //! A night's files: cameras and tiles prepared once, then exposure after exposure written.
 
 use crate::Args;
-use datamodel::{Band, Camera, Fibermap, RawExposure, raw::RawImage};
+use datamodel::{Band, Camera, FIBERS_PER_SPECTROGRAPH, Fibermap, RawExposure, raw::RawImage};
 use psf::{Psf, lamps::LampLine};
 use rayon::prelude::*;
 use simulate::{
@@ -161,7 +161,7 @@ impl Observatory {
         let nfiber = self.instrument.nfiber();
         (0..targets.len())
             .map(|i| Fiber {
-                fiber: i32::from(self.spectrographs[i / nfiber]) * 500 + (i % nfiber) as i32,
+                fiber: i32::from(self.spectrographs[i / nfiber]) * FIBERS_PER_SPECTROGRAPH as i32 + (i % nfiber) as i32,
                 target: &targets[i],
                 offset: offsets[i],
                 dead: self.dead[i],

@@ -5,7 +5,7 @@ use crate::{
     random,
     spectra::{self, Spectra},
 };
-use datamodel::mask::target;
+use datamodel::{FIBERS_PER_SPECTROGRAPH, mask::target};
 use numerics::resample;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -103,7 +103,7 @@ impl Tile {
         for (s, &spectrograph) in spectrographs.iter().enumerate() {
             let classes = assign(instrument, &dead[s * nfiber..(s + 1) * nfiber], &mut rng);
             for (row, class) in classes.into_iter().enumerate() {
-                let fiber = i64::from(spectrograph) * 500 + row as i64;
+                let fiber = i64::from(spectrograph) * FIBERS_PER_SPECTROGRAPH as i64 + row as i64;
                 let focal = position(instrument, spectrograph, &mut rng);
                 let mut target = draw_target(class, spectra, &mut rng);
                 target.targetid = if class == Class::Unassigned { -1 } else { 1 } * (id * 10_000 + fiber);
