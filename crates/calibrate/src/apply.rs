@@ -131,8 +131,8 @@ mod tests {
         (0..200).for_each(|j| calib.calib[(0, j)] = c[j] as f32);
         divide_by_calibration(&mut frame, &calib);
         let expected = frame.resolution_of(0).apply(&f);
-        for j in 5..195 {
-            assert!((f64::from(frame.flux[(0, j)]) - expected[j]).abs() < 1e-4 * expected[j].abs(), "bin {j}");
+        for (j, e) in expected.iter().enumerate().take(195).skip(5) {
+            assert!((f64::from(frame.flux[(0, j)]) - e).abs() < 1e-4 * e.abs(), "bin {j}");
         }
     }
 

@@ -88,9 +88,9 @@ mod tests {
         let sky_spectrum: Vec<f64> = (0..nwave).map(sky).collect();
         for f in 0..nspec {
             let convolved = instrument.resolution_of(f).apply(&sky_spectrum);
-            for j in 0..nwave {
+            for (j, c) in convolved.iter().enumerate() {
                 ff.fiberflat[(f, j)] = flat(f, j) as f32;
-                sk.sky[(f, j)] = convolved[j] as f32;
+                sk.sky[(f, j)] = *c as f32;
                 cal.calib[(f, j)] = factor(j) as f32;
             }
         }
@@ -101,8 +101,8 @@ mod tests {
         for f in 0..nspec {
             let truth: Vec<f64> = (0..nwave).map(|j| target(f, j)).collect();
             let expected = cframe.resolution_of(f).apply(&truth);
-            for j in 10..nwave - 10 {
-                let pull = (f64::from(cframe.flux[(f, j)]) - expected[j]) * f64::from(cframe.ivar[(f, j)]).sqrt();
+            for (j, e) in expected.iter().enumerate().take(nwave - 10).skip(10) {
+                let pull = (f64::from(cframe.flux[(f, j)]) - e) * f64::from(cframe.ivar[(f, j)]).sqrt();
                 sum += pull;
                 squares += pull * pull;
                 n += 1.0;
