@@ -1,6 +1,8 @@
 //! Calibrated spectra grouped by brick: the rows of a brick from any number of calibrated frames, all arms in
 //! one product. The order of the frames does not matter, and the product is made anew from them each time.
 
+mod scores;
+
 use datamodel::{Band, BandSpectra, Column, ColumnData, Fibermap, Frame, Header, Spectra, Table, mask::spec};
 use ndarray::{Array2, Array3, Axis, s};
 use std::collections::BTreeMap;
@@ -58,6 +60,8 @@ pub struct Part {
     keys: Vec<(i64, i32)>,
     fibermap: Fibermap,
     spectra: BandSpectra,
+    /// Rows of the frame's SCORES.
+    scores: Option<Table>,
 }
 
 /// What a row of the brick is sorted by: TARGETID, NIGHT, EXPID, FIBER.
@@ -83,6 +87,7 @@ pub fn part(name: &str, frame: &Frame, brick: &str) -> Result<Part, Error> {
         camera: camera.to_string(),
         keys: fibermap.targetids().into_iter().zip(fibermap.fibers()).collect(),
         fibermap,
+        scores: frame.scores.as_ref().filter(|s| s.nrows() == frame.nspec()).map(|s| s.select(&rows)),
         spectra: BandSpectra {
             wave: frame.wave.clone(),
             flux: frame.flux.select(Axis(0), &rows),
@@ -136,7 +141,8 @@ pub fn group(brick: &str, mut parts: Vec<Part>) -> Result<Spectra, Error> {
     }
     let mut header = Header::new();
     header.set("BRICKNAM", brick, "brick of the imaging survey");
-    Ok(Spectra { header, fibermap: fibermap(&parts, &rows), exp_fibermap: None, bands, scores: None })
+    let scores = Some(scores::merge(&parts, &rows));
+    Ok(Spectra { header, fibermap: fibermap(&parts, &rows), exp_fibermap: None, bands, scores })
 }
 
 /// Row of the brick of each key.

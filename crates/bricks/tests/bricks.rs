@@ -2,7 +2,7 @@
 
 use bricks::{Error, group, part};
 use calibrate::testing::{Instrument, fibermap_of, frame_of};
-use datamodel::{Band, ColumnData, Frame, mask::spec};
+use datamodel::{Band, ColumnData, Frame, Table, mask::spec};
 
 /// A frame of 6 fibres on bricks A and B whose flux says which camera, exposure and fibre it is.
 fn frame(camera: &str, expid: i64, ndiag: usize) -> Frame {
@@ -21,6 +21,10 @@ fn frame(camera: &str, expid: i64, ndiag: usize) -> Frame {
     // the same targets in reverse order in odd exposures
     let id = |i: i64| if expid % 2 == 1 { 200 - i } else { 100 + i };
     frame.fibermap.table.set("TARGETID", "", ColumnData::I64((0..6).map(id).collect()));
+    let mut scores = Table::new();
+    let name = format!("MEDIAN_CALIB_FLUX_{}", camera[..1].to_uppercase());
+    scores.set(&name, "", ColumnData::F64((0..6).map(number).collect()));
+    frame.scores = Some(scores);
     frame
 }
 
@@ -62,6 +66,16 @@ fn rows_are_sorted_complete_and_say_where_they_come_from() {
     assert_eq!(r.dim(), (6, 7, 20));
     assert_eq!((r[(0, 0, 10)], r[(0, 6, 10)]), (0.0, 0.0));
     assert!(r[(0, 3, 10)] > r[(0, 2, 10)] && (r[(0, 2, 10)] - r[(0, 4, 10)]).abs() < 1e-6);
+}
+
+#[test]
+fn scores_follow_their_rows() {
+    let spectra = group("A", parts("A").unwrap()).unwrap();
+    let scores = spectra.scores.unwrap();
+    assert_eq!(scores.ints("TARGETID"), spectra.fibermap.table.ints("TARGETID"));
+    assert_eq!(scores.floats("MEDIAN_CALIB_FLUX_B").unwrap(), [15800.0, 15801.0, 15804.0, 16804.0, 16801.0, 16800.0]);
+    // exposure 6 has no z arm
+    assert_eq!(scores.floats("MEDIAN_CALIB_FLUX_Z").unwrap(), [0.0, 0.0, 0.0, 19204.0, 19201.0, 19200.0]);
 }
 
 #[test]
