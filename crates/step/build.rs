@@ -2,8 +2,14 @@
 
 use std::process::Command;
 
+const HEAD_LOG: &str = "../../.git/logs/HEAD";
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    // grows with every commit and checkout; absent where the sources came without git
+    if std::path::Path::new(HEAD_LOG).exists() {
+        println!("cargo:rerun-if-changed={HEAD_LOG}");
+    }
     let git = |args: &[&str]| {
         let output = Command::new("git").args(args).output().ok().filter(|o| o.status.success())?;
         Some(String::from_utf8_lossy(&output.stdout).trim().to_string())
