@@ -56,8 +56,8 @@ pub struct Light {
     pub lines: Vec<Line>,
     /// Sky of a fibre of unit throughput at the field's centre, electron per Angstrom; empty in calibrations.
     pub sky: Vec<f64>,
-    /// Electron per Angstrom of a centred fibre of unit throughput for 1e-17 erg/s/cm2/Angstrom above the
-    /// atmosphere; empty in calibrations.
+    /// Electron per Angstrom of a fibre of unit throughput, off centre by the exposure's median, for 1e-17
+    /// erg/s/cm2/Angstrom above the atmosphere; empty in calibrations.
     pub calibration: Vec<f64>,
     /// Flux of the targets, 1e-17 erg/s/cm2/Angstrom, `[nfiber, grid.len]`; empty in calibrations.
     pub flux: Array2<f64>,
@@ -164,19 +164,20 @@ impl CameraModel {
         let (continuum, lines) = site.sky.spectrum(&self.grid);
         let part = |sky: &[f64]| sky.iter().zip(&conversion).map(|(s, c)| s * c * solid_angle).collect::<Vec<f64>>();
         let (continuum, lines) = (part(&continuum), part(&lines));
+        let acceptances: Vec<f64> = offsets.iter().map(|&offset| self.relative_acceptance(offset)).collect();
+        let typical = robust::median(&acceptances).unwrap_or(1.0);
+        let accepted = typical * exposure.acceptance * self.telescope.acceptance;
         let calibration: Vec<f64> = waves
             .iter()
             .zip(&conversion)
-            .map(|(&w, c)| {
-                c * exposure.acceptance * self.telescope.acceptance * (w / ACCEPTANCE_WAVE).powf(ACCEPTANCE_POWER)
-            })
+            .map(|(&w, c)| c * accepted * (w / ACCEPTANCE_WAVE).powf(ACCEPTANCE_POWER))
             .collect();
 
         let mut density = self.fibers.clone();
         let mut flux = Array2::zeros(self.fibers.dim());
         for (fiber, target) in targets.iter().enumerate() {
             flux.row_mut(fiber).iter_mut().zip(target.flux_on(&waves)).for_each(|(a, b)| *a = b);
-            let (acceptance, airglow) = (self.relative_acceptance(offsets[fiber]), self.airglow(exposure, target));
+            let (acceptance, airglow) = (acceptances[fiber] / typical, self.airglow(exposure, target));
             for (i, d) in density.row_mut(fiber).iter_mut().enumerate() {
                 *d *= continuum[i] + airglow * lines[i] + acceptance * calibration[i] * flux[[fiber, i]];
             }
