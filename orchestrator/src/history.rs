@@ -44,11 +44,6 @@ impl History {
         let latest = self.latest.as_deref().filter(|past| past.ending == Ending::Done);
         latest.or(self.made.as_deref())
     }
-
-    /// Whether somebody runs it now.
-    pub fn is_claimed(&self) -> bool {
-        self.claim.as_ref().is_some_and(|claim| claim.alive)
-    }
 }
 
 /// Path of the log of an attempt.

@@ -3,7 +3,10 @@
 
 mod scores;
 
-use datamodel::{Band, BandSpectra, Column, ColumnData, Fibermap, Frame, Header, Spectra, Table, mask::spec};
+use datamodel::{
+    Band, BandSpectra, Column, ColumnData, Fibermap, Frame, Header, Spectra, Table, describe_wavelengths, mask::spec,
+    same_wavelengths,
+};
 use ndarray::{Array2, Array3, Axis, s};
 use std::collections::BTreeMap;
 
@@ -161,13 +164,13 @@ impl Part {
 fn fill(parts: &[&Part], rows: &BTreeMap<Key, usize>) -> Result<Option<BandSpectra>, Error> {
     let Some(first) = parts.first() else { return Ok(None) };
     let wave = &first.spectra.wave;
-    if let Some(other) = parts.iter().find(|p| !same_grid(wave, &p.spectra.wave)) {
+    if let Some(other) = parts.iter().find(|p| !same_wavelengths(wave, &p.spectra.wave)) {
         let (first, second) = (first.name.clone(), other.name.clone());
         return Err(Error::Wavelength {
             first,
             second,
-            expected: describe(wave),
-            found: describe(&other.spectra.wave),
+            expected: describe_wavelengths(wave),
+            found: describe_wavelengths(&other.spectra.wave),
         });
     }
     let ndiag = parts.iter().map(|p| p.spectra.resolution.dim().1).max().unwrap_or(1);
@@ -193,17 +196,6 @@ fn fill(parts: &[&Part], rows: &BTreeMap<Key, usize>) -> Result<Option<BandSpect
         }
     }
     Ok(Some(out))
-}
-
-fn same_grid(a: &[f64], b: &[f64]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(x, y)| (x - y).abs() <= datamodel::SAME_WAVELENGTH)
-}
-
-fn describe(wave: &[f64]) -> String {
-    match wave {
-        [a, .., b] => format!("{} bins from {a:.3} to {b:.3} Angstrom", wave.len()),
-        _ => format!("{} bins", wave.len()),
-    }
 }
 
 /// The fibermap row of each key, from the first part that has it; columns that not all parts have are left

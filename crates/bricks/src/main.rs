@@ -27,7 +27,7 @@ fn run(args: Args) -> step::Result {
     let mut parts = Vec::with_capacity(paths.len());
     for path in &paths {
         let frame = Frame::read(path)?;
-        if frame.header.str("BUNIT") != Some(datamodel::units::FLUX) {
+        if !frame.is_calibrated() {
             return Err(step::Error::data(
                 path,
                 "keyword BUNIT: expected calibrated flux, found counts; give cframe files",

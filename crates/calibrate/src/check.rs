@@ -1,11 +1,7 @@
 //! Whether two products belong together: same camera, same fibres, same wavelengths.
 
-use datamodel::{Camera, Error, Fiberflat, FluxCalib, Frame, Result, Sky};
+use datamodel::{Camera, Error, Fiberflat, FluxCalib, Frame, Result, Sky, check_same_wavelengths};
 use std::{fmt::Display, path::Path};
-
-/// Largest difference in Angstrom of wavelengths that are the same: 2016 files hold them as f4, whose spacing
-/// at 9800 Angstrom is 0.001.
-const SAME_WAVELENGTH: f64 = 2e-3;
 
 /// A product with one row a fibre on one wavelength grid.
 pub trait Product {
@@ -76,22 +72,11 @@ pub fn check<P: Product>(frame: (&Path, &Frame), product: (&Path, &P)) -> Result
         let fiber = |f: i32| in_row(f, row);
         return Err(error("FIBERMAP", "column FIBER", fiber(expected[row]), fiber(found[row])));
     }
-    let (a, b) = (&frame.wave, product.wave());
-    if a.len() != b.len() || a.iter().zip(b).any(|(x, y)| (x - y).abs() > SAME_WAVELENGTH) {
-        return Err(error("WAVELENGTH", "grid", grid(a), grid(b)));
-    }
-    Ok(())
+    check_same_wavelengths((frame_path, &frame.wave), (path, product.wave()))
 }
 
 fn in_row(fiber: impl Display, row: usize) -> String {
     format!("{fiber} in row {row}")
-}
-
-fn grid(wave: &[f64]) -> String {
-    match wave {
-        [a, .., b] => format!("{} bins from {a:.3} to {b:.3} Angstrom", wave.len()),
-        _ => format!("{} bins", wave.len()),
-    }
 }
 
 #[cfg(test)]
@@ -110,7 +95,7 @@ mod tests {
         let text = check((a, &frame), (b, &flat)).unwrap_err().to_string();
         assert_eq!(
             text,
-            "flat.fits[WAVELENGTH]: grid: expected 20 bins from 4000.000 to 4015.200 Angstrom as in frame.fits, \
+            "flat.fits[WAVELENGTH]: values: expected the grid of frame.fits, 20 bins from 4000.000 to 4015.200 Angstrom, \
              found 20 bins from 4000.000 to 4015.210 Angstrom"
         );
         flat = instrument.unit_flat();

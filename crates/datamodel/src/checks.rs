@@ -26,15 +26,20 @@ pub fn check_camera(header: &Header, path: &Path, hdu: &str, expected: Camera) -
 /// [`Error::Invalid`] for the second file, naming both and saying how their grids differ.
 pub fn check_same_wavelengths(first: (&Path, &[f64]), second: (&Path, &[f64])) -> Result<()> {
     let (a, b) = (first.1, second.1);
-    let same = a.len() == b.len() && a.iter().zip(b).all(|(x, y)| (x - y).abs() <= SAME_WAVELENGTH);
-    if same {
+    if same_wavelengths(a, b) {
         return Ok(());
     }
-    let expected = format!("the grid of {}, {}", first.0.display(), describe(a));
-    Err(invalid(second.0, "WAVELENGTH", "values", expected, describe(b)))
+    let expected = format!("the grid of {}, {}", first.0.display(), describe_wavelengths(a));
+    Err(invalid(second.0, "WAVELENGTH", "values", expected, describe_wavelengths(b)))
 }
 
-fn describe(wave: &[f64]) -> String {
+/// Whether two grids of wavelengths (Angstrom) are the same, to [`SAME_WAVELENGTH`].
+pub fn same_wavelengths(a: &[f64], b: &[f64]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(x, y)| (x - y).abs() <= SAME_WAVELENGTH)
+}
+
+/// A grid of wavelengths (Angstrom) in words, for messages.
+pub fn describe_wavelengths(wave: &[f64]) -> String {
     match wave {
         [first, .., last] => format!("{} bins from {first:.3} to {last:.3} Angstrom", wave.len()),
         _ => format!("{} bins", wave.len()),

@@ -87,6 +87,11 @@ impl Frame {
         self.header.camera()
     }
 
+    /// Whether BUNIT is a flux (a cframe of any year), not counts.
+    pub fn is_calibrated(&self) -> bool {
+        units::of_spectrum(self.header.str("BUNIT")) == units::FLUX
+    }
+
     /// Number of spectra.
     pub fn nspec(&self) -> usize {
         self.flux.nrows()

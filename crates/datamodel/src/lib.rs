@@ -27,7 +27,7 @@ pub mod table;
 pub mod units;
 pub mod zbest;
 
-pub use checks::{SAME_WAVELENGTH, check_camera, check_same_wavelengths};
+pub use checks::{SAME_WAVELENGTH, check_camera, check_same_wavelengths, describe_wavelengths, same_wavelengths};
 pub use error::{Error, Result};
 pub use fiberflat::Fiberflat;
 pub use fibermap::Fibermap;

@@ -133,11 +133,6 @@ impl Production {
     pub fn truth(&self, name: &str) -> PathBuf {
         self.raw.join("truth").join(&self.night).join(name)
     }
-
-    /// A file of the raw night.
-    pub fn raw_file(&self, name: &str) -> PathBuf {
-        self.raw.join(&self.night).join(name)
-    }
 }
 
 /// Runs a program that has to succeed.

@@ -16,6 +16,9 @@ pub mod robust;
 pub mod shot_noise;
 pub mod spline;
 
+/// Speed of light in km/s, exact by the definition of the metre.
+pub const LIGHT_KMS: f64 = 299_792.458;
+
 pub use banded::{BandedCholesky, SymmetricBand};
 pub use rational_sqrt::RationalSqrt;
 pub use resolution::Resolution;

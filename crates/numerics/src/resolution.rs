@@ -4,7 +4,7 @@
 //! `data[k, j] = R[j - (n - k), j]`, so that `data[:, j]` is **column** `j` from top to bottom.
 
 use crate::SymmetricBand;
-use ndarray::{ArrayView2, ArrayView3, Axis};
+use ndarray::ArrayView2;
 
 /// A banded matrix of `nwave` rows and columns with `ndiag` (odd) diagonals, dimensionless.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,11 +40,6 @@ impl Resolution {
             }
         }
         r
-    }
-
-    /// Every fibre of a file's RESOLUTION `[nspec, ndiag, nwave]`.
-    pub fn from_cube(cube: ArrayView3<f32>) -> Vec<Self> {
-        cube.axis_iter(Axis(0)).map(Self::from_dia).collect()
     }
 
     /// Number of diagonals.

@@ -2,11 +2,9 @@
 //! are right, how far off they are, and how many are wrong without a warning.
 
 use datamodel::zbest::Redshift;
+use numerics::LIGHT_KMS;
 use serde::Serialize;
 use std::collections::BTreeMap;
-
-/// Speed of light, km/s (exact by definition of the metre).
-pub const LIGHT_KMS: f64 = 299_792.458;
 
 /// What is known of one target.
 #[derive(Debug, Clone, PartialEq)]

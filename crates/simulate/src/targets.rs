@@ -6,6 +6,7 @@ use crate::{
     spectra::{self, Spectra},
 };
 use datamodel::{FIBERS_PER_SPECTROGRAPH, mask::target};
+use numerics::LIGHT_KMS;
 use numerics::resample;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -15,8 +16,6 @@ use templates::{
     filters::{DECAM_G, DECAM_R, DECAM_Z, Filter},
 };
 
-/// Speed of light, km/s.
-const LIGHT_KMS: f64 = 299_792.458;
 /// Radial velocities of stars scatter by this much, km/s.
 const STELLAR_KMS: f64 = 80.0;
 /// Zero point of nanomaggies.

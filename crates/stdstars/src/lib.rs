@@ -88,7 +88,7 @@ pub fn run(found: candidates::Found, models: &StarGrid, params: &Params) -> Resu
             fit.teff,
             fit.logg,
             fit.feh,
-            299_792.458 * fit.z,
+            numerics::LIGHT_KMS * fit.z,
             fit.chi2dof,
             star.color,
             fit.color

@@ -6,6 +6,7 @@
 mod common;
 
 use datamodel::fits::FitsReader;
+use numerics::LIGHT_KMS;
 use numerics::{SymmetricBand, resample};
 use std::path::Path;
 use templates::{Template, builtin};
@@ -14,7 +15,6 @@ use templates::{Template, builtin};
 const STEP: f64 = 2e-4;
 /// log10 of the edge of pixel 0.
 const START: f64 = 2.5;
-const LIGHT_KMS: f64 = 299792.458;
 
 /// A spectrum on the common grid from pixel `first` on.
 struct Target {

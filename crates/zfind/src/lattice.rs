@@ -1,9 +1,7 @@
 //! Spectra on equal bins of log wavelength, where a redshift is a shift.
 
-use crate::spectrum::{Channel, Target};
-
-/// Speed of light in km/s (CODATA).
-pub const LIGHT_SPEED: f64 = 299_792.458;
+use crate::spectrum::Channel;
+use numerics::LIGHT_KMS;
 
 /// Bins of log10 wavelength: bin `k` is centred on `k * step`, for `first <= k < first + len`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,20 +58,10 @@ pub fn velocity_width(channel: &Channel) -> f64 {
             moment += r.get(i, j) * (wave[j] - wave[i]).powi(2);
         }
         if sum > 0.5 && moment >= 0.0 {
-            widths.push((moment / sum).sqrt() / wave[i] * LIGHT_SPEED);
+            widths.push((moment / sum).sqrt() / wave[i] * LIGHT_KMS);
         }
     }
     if widths.is_empty() { 0.0 } else { widths.iter().sum::<f64>() / widths.len() as f64 }
-}
-
-/// First and last bin edge with information over targets, Angstrom; `None` where there is none.
-pub fn observed_range<'a>(targets: impl IntoIterator<Item = &'a Target>) -> Option<(f64, f64)> {
-    let mut range: Option<(f64, f64)> = None;
-    for channel in targets.into_iter().flat_map(|t| &t.channels) {
-        let (Some(&low), Some(&high)) = (channel.grid.edges.first(), channel.grid.edges.last()) else { continue };
-        range = Some(range.map_or((low, high), |r| (r.0.min(low), r.1.max(high))));
-    }
-    range
 }
 
 #[cfg(test)]
@@ -118,7 +106,7 @@ mod tests {
     #[test]
     fn the_width_is_that_of_the_resolution_matrix() {
         // 1.3 bins of 0.8 Angstrom about 4200 Angstrom
-        let expected = 1.3 * 0.8 / 4200.0 * LIGHT_SPEED;
+        let expected = 1.3 * 0.8 / 4200.0 * LIGHT_KMS;
         assert!((velocity_width(&channel()) / expected - 1.0).abs() < 0.01);
     }
 }

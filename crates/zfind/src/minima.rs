@@ -1,7 +1,7 @@
 //! Minima of chi2 on a grid of redshifts.
 
-use crate::lattice::LIGHT_SPEED;
 use datamodel::mask::zwarn::BAD_MINFIT;
+use numerics::LIGHT_KMS;
 
 /// The parabola through three points, as `chi2 = chi2_0 + ((z - z_0) / zerr)^2`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,7 +18,7 @@ pub struct Parabola {
 
 /// Velocity between two redshifts in km/s, seen from `reference`.
 pub fn velocity(z: f64, reference: f64) -> f64 {
-    LIGHT_SPEED * (z - reference) / (1.0 + reference)
+    LIGHT_KMS * (z - reference) / (1.0 + reference)
 }
 
 /// Indices of local minima, ends included, by rising value (equal ones by index). Values that are not finite

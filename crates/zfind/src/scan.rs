@@ -11,10 +11,11 @@
 use crate::{
     basis::Basis,
     forest,
-    lattice::{LIGHT_SPEED, Lattice, velocity_width},
+    lattice::{Lattice, velocity_width},
     model::Normal,
     spectrum::Target,
 };
+use numerics::LIGHT_KMS;
 use rustfft::{Fft, FftPlanner, num_complex::Complex};
 use std::sync::{Arc, OnceLock};
 
@@ -254,7 +255,7 @@ impl Scanner {
             (low, x_low) = (high, x);
         }
         // the bin itself has an rms width of step / sqrt(12)
-        let bin = self.layout.lattice.step * std::f64::consts::LN_10 * LIGHT_SPEED;
+        let bin = self.layout.lattice.step * std::f64::consts::LN_10 * LIGHT_KMS;
         let sigma = (width * width - bin * bin / 12.0).max(0.0).sqrt() / bin;
         vectors.iter().map(|v| gaussian_smooth(v, sigma)).collect()
     }

@@ -3,10 +3,11 @@
 use super::nebula::{Nebula, add_lines};
 use super::{Halton, SOURCE, VERSION, pca};
 use crate::synthesis::population::Stars;
-use crate::synthesis::{LIGHT_KMS, log_grid, smooth};
+use crate::synthesis::{log_grid, smooth};
 use crate::template::default_redshifts;
 use crate::{Igm, Method, Template, dust};
 use ndarray::{Array2, Axis, concatenate};
+use numerics::LIGHT_KMS;
 use std::sync::OnceLock;
 
 /// First and last rest wavelength in Angstrom (z = -0.005 to 1.7 in 3500-10400 A) and step in log10.

@@ -1,6 +1,6 @@
 //! Emission of ionised gas in galaxies.
 
-use crate::synthesis::LIGHT_KMS;
+use numerics::LIGHT_KMS;
 use std::f64::consts::FRAC_1_SQRT_2;
 
 /// Ratios that vary from galaxy to galaxy.

@@ -2,8 +2,9 @@
 
 use super::nebula::add_lines;
 use super::{Halton, SOURCE, VERSION, pca};
-use crate::synthesis::{LIGHT_KMS, log_grid, planck};
+use crate::synthesis::{log_grid, planck};
 use crate::{Igm, Method, Template};
+use numerics::LIGHT_KMS;
 use std::sync::OnceLock;
 
 /// First and last rest wavelength in Angstrom and step in log10.

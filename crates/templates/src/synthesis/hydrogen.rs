@@ -1,7 +1,7 @@
 //! The lines of hydrogen: Doppler core and Stark wings, layer by layer.
 
-use super::LIGHT_KMS;
 use super::atmosphere::{Layer, survival};
+use numerics::LIGHT_KMS;
 
 /// The series whose lines are computed (Lyman, Balmer, Paschen) and the last upper level.
 const SERIES: [usize; 3] = [1, 2, 3];

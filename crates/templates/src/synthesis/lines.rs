@@ -2,7 +2,8 @@
 
 use super::atmosphere::{BOLTZMANN_EV, Element, Layer, Star, layers, line_layer};
 use super::fraunhofer::{self, Species};
-use super::{LIGHT_KMS, planck};
+use super::planck;
+use numerics::LIGHT_KMS;
 use numerics::interp;
 use std::sync::OnceLock;
 

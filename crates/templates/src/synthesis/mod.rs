@@ -15,8 +15,6 @@ pub mod spectrum;
 pub(crate) const BOLTZMANN: f64 = 1.380649e-16;
 /// hc/k in Angstrom K (SI).
 pub(crate) const HC_OVER_K: f64 = 1.438776877e8;
-/// Speed of light, km/s (SI).
-pub(crate) const LIGHT_KMS: f64 = 299792.458;
 
 /// Planck function per unit wavelength, arbitrary units, at a wavelength in Angstrom.
 pub(crate) fn planck(wave: f64, temperature: f64) -> f64 {

@@ -21,7 +21,7 @@ pub fn flux(star: &Star, wave: &[f64]) -> Vec<f64> {
     }
     let mut flux = linear(wave, &knots, &smooth_flux);
     lines::absorb(&scaling, wave, &mut flux);
-    let pixel = (wave[1] / wave[0]).ln() * super::LIGHT_KMS;
+    let pixel = (wave[1] / wave[0]).ln() * numerics::LIGHT_KMS;
     smooth(&flux, BROADENING / pixel)
 }
 
