@@ -13,7 +13,7 @@ pub const DESI: &str = include_str!("../pipelines/desi.toml");
 pub type OptionMap = BTreeMap<String, serde_json::Value>;
 
 /// A folder that paths start from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Root {
     /// `{rawdir}`: the raw data; read only.
     Raw,
@@ -54,6 +54,8 @@ pub struct Pattern {
     pub root: Root,
     /// The path relative to the root.
     pub pieces: Vec<Piece>,
+    /// The keys that its folder depends on.
+    pub folder: Dims,
 }
 
 /// What a raw file tells of its exposure.
@@ -334,6 +336,13 @@ fn pieces(text: &str) -> Result<Vec<Piece>> {
     Ok(pieces)
 }
 
+fn dims_of(pieces: &[Piece]) -> Dims {
+    pieces.iter().fold(Dims::default(), |set, piece| match piece {
+        Piece::Key(dim) => set.or(Dims::one(*dim)),
+        _ => set,
+    })
+}
+
 impl Pattern {
     fn parse(text: &str, space: &Space) -> Result<Self> {
         let roots = [Root::Raw, Root::Production].map(|root| (root, text.strip_prefix(root.symbol())));
@@ -344,14 +353,14 @@ impl Pattern {
         for piece in pieces(rest)? {
             keyed.push(if let Piece::Name(name) = piece { Piece::Key(space.dim(&name)?) } else { piece });
         }
-        Ok(Self { root, pieces: keyed })
+        let in_folder = |piece: &&Piece| matches!(piece, Piece::Text(text) if text.contains('/'));
+        let name = keyed.iter().rposition(|piece| in_folder(&piece)).unwrap_or(0);
+        let folder = dims_of(&keyed[..name]);
+        Ok(Self { root, pieces: keyed, folder })
     }
 
     fn dims(&self) -> Dims {
-        self.pieces.iter().fold(Dims::default(), |set, piece| match piece {
-            Piece::Key(dim) => set.or(Dims::one(*dim)),
-            _ => set,
-        })
+        dims_of(&self.pieces)
     }
 
     /// The path relative to the root.
