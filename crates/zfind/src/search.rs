@@ -2,6 +2,7 @@
 //! redshift grid, then on a fine grid, then a parabola.
 
 use crate::{
+    archetype::Match,
     basis::Basis,
     classify::same_redshift,
     minima::{local_minima, parabola, velocity},
@@ -47,6 +48,15 @@ pub struct Minimum {
     pub chi2: f64,
     /// Coefficients at `z`.
     pub coeff: Vec<f64>,
+    /// The archetype whose chi2 this is, if there are archetypes of the class.
+    pub archetype: Option<Box<Match>>,
+}
+
+impl Minimum {
+    /// Number of coefficients of the spectrum that fits.
+    pub fn ncoeff(&self) -> usize {
+        if self.archetype.is_some() { 1 } else { self.coeff.len() }
+    }
 }
 
 /// One template and one target.
@@ -242,7 +252,7 @@ impl<'a, 'd> Search<'a, 'd> {
         }
         let coeff = vec![0.0; self.basis.len()];
         let spectype = self.basis.template.spectype.clone();
-        Minimum { template, spectype, grid: i, z, zerr, zwarn, chi2: best, coeff }
+        Minimum { template, spectype, grid: i, z, zerr, zwarn, chi2: best, coeff, archetype: None }
     }
 
     /// Redshift of the minimum about grid point `i`, from a parabola through it and its neighbours.

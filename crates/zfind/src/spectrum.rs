@@ -14,7 +14,7 @@ const UNUSED: [(f64, f64); 2] = [(5572.0, 5582.0), (9792.0, 9795.0)];
 
 /// Bins whose resolution row sums to less lose light to bins outside the matrix, at the ends of a band, and are
 /// not used (redrock does the same).
-const SMALLEST_ROW_SUM: f64 = 0.99;
+pub const SMALLEST_ROW_SUM: f64 = 0.99;
 
 /// The wavelength bins of a channel; targets of one file share it.
 #[derive(Debug)]
