@@ -7,6 +7,7 @@
 
 pub mod archetype;
 pub mod basis;
+pub mod batch;
 pub mod classify;
 pub mod coadd;
 pub mod details;

@@ -25,6 +25,8 @@ pub struct Grid {
     pub edges: Vec<f64>,
     /// Natural logarithm of the edges.
     pub ln_edges: Vec<f64>,
+    /// 1 / width of each bin.
+    pub inverse_widths: Vec<f64>,
     /// Transmissions of the two models of the forest, made when first asked for.
     forests: [OnceLock<Vec<Vec<f64>>>; 2],
 }
@@ -56,7 +58,8 @@ impl Grid {
     pub fn new(wave: Vec<f64>) -> Self {
         let edges = bin_edges(&wave);
         let ln_edges = edges.iter().map(|e| e.ln()).collect();
-        Self { wave, edges, ln_edges, forests: Default::default() }
+        let inverse_widths = edges.windows(2).map(|e| 1.0 / (e[1] - e[0])).collect();
+        Self { wave, edges, ln_edges, inverse_widths, forests: Default::default() }
     }
 
     /// For each segment of [`forest::limits`] but the first, the transmission at the bins.
