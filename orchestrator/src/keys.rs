@@ -101,6 +101,11 @@ pub struct Space {
 }
 
 impl Space {
+    /// All values of a key.
+    pub fn values(&self, dim: usize) -> &[String] {
+        &self.dims[dim].texts
+    }
+
     /// From the table's `[keys]`: name and regular expression; a named group is a key that follows from this one.
     ///
     /// # Errors
