@@ -36,9 +36,11 @@ fn raw(folder: &Path, exposures: u32) {
         let calibration = [("arc", start), ("flat", start + 1)];
         for (flavor, expid) in calibration.into_iter().chain(science) {
             // four exposures share their bricks, one for each petal
-            let row = |petal: u8| (format!("{:06}{petal}", expid / 4), i64::from(expid * 10 + 1) + i64::from(petal), petal);
+            let row =
+                |petal: u8| (format!("{:06}{petal}", expid / 4), i64::from(expid * 10 + 1) + i64::from(petal), petal);
             let rows: Vec<(String, i64, u8)> = (0..10).map(row).collect();
-            fs::write(night.join(format!("fibermap-{expid:08}.fits")), fits::fibermap_of_petals(flavor, &rows)).unwrap();
+            fs::write(night.join(format!("fibermap-{expid:08}.fits")), fits::fibermap_of_petals(flavor, &rows))
+                .unwrap();
             for camera in &cameras {
                 fs::write(night.join(format!("pix-{camera}-{expid:08}.fits")), "").unwrap();
             }

@@ -1,17 +1,20 @@
 //! One attempt at a task: claim it, run its program, judge the outcome, leave a record and a log.
 
 use crate::child::{Children, Ended, find_program, signal_name};
+use crate::claim::Held;
 use crate::disk::stamp;
 use crate::production::Production;
 use crate::record::{Ending, FileRecord, Record, environment_that_matters};
-use crate::{Error, Result, claim, shell};
+use crate::{Result, claim, log, shell};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// All that an attempt needs to know.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Job {
     /// Name of the task.
     pub task: String,
@@ -25,6 +28,8 @@ pub struct Job {
     pub arguments: Vec<String>,
     /// Arguments that do not matter for the output (threads).
     pub extra: Vec<String>,
+    /// Cores to bind it to; empty: those of this process.
+    pub cpus: BTreeSet<usize>,
     /// Files that it reads, roots as symbols.
     pub inputs: Vec<String>,
     /// File that it makes, root as a symbol.
@@ -36,7 +41,7 @@ pub struct Job {
 }
 
 /// What became of an attempt.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Outcome {
     /// Another process has the task.
     Lost,
@@ -55,12 +60,52 @@ pub fn run(job: &Job, production: &Production, children: &Children) -> Result<Ou
     let Some(mut held) = claim::acquire(production, &job.task, job.number, job.log.clone())? else {
         return Ok(Outcome::Lost);
     };
-    let outcome = run_claimed(job, production, children, &mut held.log);
+    let outcome = run_claimed(job, production, children, &mut held);
     claim::release(production, &job.task, job.number);
     outcome
 }
 
-fn run_claimed(job: &Job, production: &Production, children: &Children, log: &mut File) -> Result<Outcome> {
+/// Records an attempt whose process is gone, and gives its claim back.
+///
+/// # Errors
+/// [`Error::Io`] if the record cannot be written.
+pub fn lost(job: &Job, production: &Production, why: &str) -> Result<Outcome> {
+    let now = jiff::Timestamp::now().to_string();
+    let record = Record {
+        task: job.task.clone(),
+        step: job.step.clone(),
+        attempt: job.number,
+        ending: Ending::System,
+        reason: why.into(),
+        exit_code: None,
+        signal: None,
+        argv: Vec::new(),
+        arguments: job.arguments.clone(),
+        cwd: production.dir.display().to_string(),
+        environment: environment_that_matters(),
+        host: claim::hostname(),
+        pid: 0,
+        job: batch_job(),
+        start: now.clone(),
+        end: now,
+        wall_seconds: 0.0,
+        cpu_seconds: 0.0,
+        peak_memory_mb: 0.0,
+        inputs: job.inputs.iter().filter_map(|path| file_record(production, path)).collect(),
+        outputs: file_record(production, &job.output).into_iter().collect(),
+    };
+    crate::production::make_folder(job.record.parent().unwrap_or(&job.record))?;
+    record.write(&job.record)?;
+    claim::release(production, &job.task, job.number);
+    remove_leftovers(Path::new(&production.expand(&job.output)));
+    Ok(Outcome::Ran(Ending::System, why.into(), 0.0))
+}
+
+fn batch_job() -> Option<String> {
+    ["SLURM_JOB_ID", "PBS_JOBID"].iter().find_map(|name| std::env::var(name).ok())
+}
+
+fn run_claimed(job: &Job, production: &Production, children: &Children, held: &mut Held) -> Result<Outcome> {
     let output = PathBuf::from(production.expand(&job.output));
     crate::production::make_folder(output.parent().unwrap_or(&output))?;
     remove_leftovers(&output);
@@ -71,18 +116,23 @@ fn run_claimed(job: &Job, production: &Production, children: &Children, log: &mu
     let mut argv = vec![job.program.clone()];
     argv.extend(arguments.iter().cloned());
     let host = claim::hostname();
-    writeln!(log, "# attempt {} of {} on {host}: {}", job.number, job.task, shell::command_line(&argv))
-        .map_err(Error::io("write", &job.log))?;
+    // a log that cannot be written must not stop the task
+    let _ = writeln!(held.log, "# attempt {} of {} on {host}: {}", job.number, job.task, shell::command_line(&argv));
 
     let (start, clock) = (jiff::Timestamp::now(), Instant::now());
     let ended = match find_program(&job.program) {
-        Some(program) => children.run(&program, &arguments, &production.dir, log).map_err(|e| e.to_string()),
+        Some(program) => log::capped(&held.log, |log| {
+            children.run(&program, &arguments, &production.dir, &job.cpus, log).map_err(|e| e.to_string())
+        }),
         None => Err("it is neither beside desi_pipe_run nor on PATH".into()),
     };
     let wall_seconds = clock.elapsed().as_secs_f64();
 
     let after = stamp(&output);
-    let (ending, reason) = judge(job, &output, after.is_some(), &ended, children.is_stopping());
+    let (mut ending, mut reason) = judge(job, &output, after.is_some(), &ended, children.is_stopping());
+    if !claim::is_mine(&held.path) {
+        (ending, reason) = (Ending::Stopped, "another run took it for dead and took its claim over".into());
+    }
     if ending != Ending::Done || job.number > 1 {
         remove_leftovers(&output);
     }
@@ -106,7 +156,7 @@ fn run_claimed(job: &Job, production: &Production, children: &Children, log: &mu
         environment: environment_that_matters(),
         host,
         pid: ended.map_or(0, |e| e.pid),
-        job: ["SLURM_JOB_ID", "PBS_JOBID"].iter().find_map(|name| std::env::var(name).ok()),
+        job: batch_job(),
         start: start.to_string(),
         end: jiff::Timestamp::now().to_string(),
         wall_seconds,
@@ -139,11 +189,25 @@ fn judge(
         }
         _ if stopping => (Ending::Stopped, "the run was stopped".into()),
         (Some(code), _) => {
-            let kind = if code == 4 || code > 125 { Ending::System } else { Ending::Failed };
-            (kind, format!("exit code {code}: {}", last_error(&job.log)))
+            let sentence = last_error(&job.log);
+            let by_system = code == 4 || code > 125 || lacks_memory(&sentence);
+            let kind = if by_system { Ending::System } else { Ending::Failed };
+            (kind, format!("exit code {code}: {sentence}"))
         }
-        (None, signal) => (Ending::System, format!("ended by {}", signal_name(signal.unwrap_or(0)))),
+        (None, signal) => {
+            let bugs = [libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT, libc::SIGSYS];
+            let signal = signal.unwrap_or(0);
+            let is_bug = bugs.contains(&signal) && !lacks_memory(&last_error(&job.log));
+            let kind = if is_bug { Ending::Failed } else { Ending::System };
+            (kind, format!("ended by {}: {}", signal_name(signal), last_error(&job.log)))
+        }
     }
+}
+
+/// Whether a sentence says that there was no memory: Rust, Python and C++ each end otherwise then.
+fn lacks_memory(sentence: &str) -> bool {
+    let signs = ["memory allocation of", "MemoryError", "std::bad_alloc", "Cannot allocate memory", "ut of memory"];
+    signs.iter().any(|sign| sentence.contains(sign))
 }
 
 /// The last line of a log that reports an error, else the last line.
@@ -157,7 +221,8 @@ pub fn last_error(log: &Path) -> String {
     }
     let text = String::from_utf8_lossy(&text);
     let lines = || text.lines().rev().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("# attempt"));
-    let is_error = |line: &&str| ["ERROR", "CRITICAL", "error:"].iter().any(|word| line.starts_with(word));
+    let is_error =
+        |line: &&str| ["ERROR", "CRITICAL", "error:", "memory allocation of"].iter().any(|word| line.starts_with(word));
     let Some(line) = lines().find(is_error).or_else(|| lines().next()) else {
         return "it wrote no log".into();
     };
@@ -190,7 +255,8 @@ fn file_record(production: &Production, path: &str) -> Option<FileRecord> {
     Some(FileRecord { path: path.into(), size: found.size, mtime_ns: found.mtime, blake3: None })
 }
 
-fn checksum(path: &Path) -> Option<String> {
+/// BLAKE3 checksum of a file, in hexadecimal; None if it cannot be read.
+pub fn checksum(path: &Path) -> Option<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(File::open(path).ok()?).ok()?;
     Some(hasher.finalize().to_hex().to_string())

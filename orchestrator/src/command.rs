@@ -1,7 +1,7 @@
 //! The command line of a task: the step's template with its files, keys and options filled in.
 
 use crate::graph::{FileId, Graph, TaskId};
-use crate::options::Options;
+use crate::options::{self, Options};
 use crate::table::{Piece, Root};
 
 /// The arguments of a task whose inputs are the files given (slot, file), with roots written as symbols, so that
@@ -21,7 +21,7 @@ pub fn arguments(graph: &Graph, options: &Options, task: TaskId, inputs: &[(u16,
         arguments.push(argument.iter().map(|piece| text(graph, task, piece)).collect());
     }
     let by = step.options_by.map_or("", |dim| graph.space.text(key, dim));
-    arguments.extend(options.arguments(usize::from(graph.task(task).step), step, by));
+    arguments.extend(options::arguments(&options.of_task(graph, task), step, by));
     arguments
 }
 
@@ -36,6 +36,15 @@ fn text(graph: &Graph, task: TaskId, piece: &Piece) -> String {
         },
         Piece::Key(dim) => graph.space.text(&graph.task(task).key, *dim).to_string(),
     }
+}
+
+/// A place where ancillary files may be, with its keys filled in; None if it starts from a variable that is not set.
+pub fn place(graph: &Graph, task: TaskId, pieces: &[Piece]) -> Option<String> {
+    let place: String = pieces.iter().map(|piece| text(graph, task, piece)).collect();
+    let Some(rest) = place.strip_prefix('$') else { return Some(place) };
+    let (variable, rest) = rest.split_once('/').unwrap_or((rest, ""));
+    let folder = std::env::var(variable).ok().filter(|value| !value.is_empty())?;
+    Some(if rest.is_empty() { folder } else { format!("{folder}/{rest}") })
 }
 
 /// What changed from one list of arguments to another, in words; None if nothing did.

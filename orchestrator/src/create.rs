@@ -62,13 +62,12 @@ pub fn create(production: &Production, request: &Request, scripts: &scripts::Set
     make_links(production, &graph, &plans)?;
     let options = production.options();
     if options.exists() {
-        Options::read(&options, &graph.table)?;
+        Options::of(production, &graph.table, &graph.space)?;
     } else {
         write_atomically(&options, &Options::default_text(&graph.table, &graph.space))?;
     }
     scripts::write_setup(production, scripts)?;
-    let nights: Vec<String> = plans.iter().map(|plan| plan.night.clone()).collect();
-    scripts::write_jobs(production, &graph, &nights, scripts)?;
+    scripts::write_jobs(production, &graph, scripts)?;
     summarise(&graph, production);
     Ok(complaints)
 }
@@ -117,7 +116,7 @@ fn describe(plan: &NightPlan) -> String {
 
 fn write_plans(production: &Production, graph: &Graph, plans: &[NightPlan]) -> Result<()> {
     for plan in plans {
-        let slice = crate::slice::Slice::new(graph, Some(&BTreeSet::from([plan.night.clone()])), None)?;
+        let slice = crate::slice::Slice::new(graph, &[("night", &BTreeSet::from([plan.night.clone()]))])?;
         let tasks = graph.ids().filter(|task| slice.holds(*task));
         plan.write(production, &crate::graph_yaml::tasks(graph, tasks))?;
     }

@@ -22,9 +22,11 @@ pub struct Fibermap {
     pub bricks: BTreeMap<String, BTreeMap<String, u32>>,
 }
 
-type Header = HashMap<String, String>;
+/// Keywords and values; strings without their quotes.
+pub(crate) type Header = HashMap<String, String>;
 
-struct Hdus<'a> {
+/// The HDUs of a file, one after the other.
+pub(crate) struct Hdus<'a> {
     path: &'a Path,
     file: BufReader<File>,
     size: u64,
@@ -98,14 +100,19 @@ fn bricks(table: &Table) -> Result<BTreeMap<String, BTreeMap<String, u32>>> {
 }
 
 impl<'a> Hdus<'a> {
-    fn open(path: &'a Path) -> Result<Self> {
+    pub(crate) fn open(path: &'a Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io("open", path))?;
         let size = file.metadata().map_err(Error::io("inspect", path))?.len();
         Ok(Self { path, file: BufReader::new(file), size, next: 0 })
     }
 
+    /// Where the next header, or the data that belong to the last one, begin.
+    pub(crate) fn position(&self) -> u64 {
+        self.next
+    }
+
     /// The header of the next HDU; None at the end of the file.
-    fn next_header(&mut self) -> Result<Option<Header>> {
+    pub(crate) fn next_header(&mut self) -> Result<Option<Header>> {
         if self.next >= self.size {
             return Ok(None);
         }
@@ -131,7 +138,7 @@ impl<'a> Hdus<'a> {
     }
 
     /// Moves past the data of the HDU whose header was read last.
-    fn skip_data(&mut self, header: &Header) -> Result<()> {
+    pub(crate) fn skip_data(&mut self, header: &Header) -> Result<()> {
         let length = data_length(header).ok_or_else(|| Error::content(self.path, "bad NAXIS keywords"))?;
         let end = length.div_ceil(BLOCK).checked_mul(BLOCK).and_then(|padded| self.next.checked_add(padded));
         self.next = end.ok_or_else(|| Error::content(self.path, "bad NAXIS keywords"))?;

@@ -1,29 +1,13 @@
 //! What was tried before: the attempts at each task, from the logs, claims and records on disk.
 
-use crate::claim::{self, Found};
+use crate::claim::{self, Found, Lease};
+use crate::disk::threads;
 use crate::graph::{Graph, TaskId};
 use crate::production::Production;
-use crate::record::{Ending, FileRecord};
-use serde::Deserialize;
+use crate::record::{Ending, Past};
 use std::collections::HashMap;
-use std::path::PathBuf;
-
-/// What later decisions need of a record.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Past {
-    /// 1, 2, ...
-    pub attempt: u32,
-    /// How it ended.
-    pub ending: Ending,
-    /// Why.
-    pub reason: String,
-    /// What the output depends on.
-    pub arguments: Vec<String>,
-    /// Files that it read, as they were when it started.
-    pub inputs: Vec<FileRecord>,
-    /// The output as it was when it ended, if it was there.
-    pub outputs: Vec<FileRecord>,
-}
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The attempts at a task.
 #[derive(Debug, Clone, Default)]
@@ -31,18 +15,21 @@ pub struct History {
     /// Number of the last attempt; 0: none.
     pub last: u32,
     /// Record of the last attempt that left one.
-    pub latest: Option<Box<Past>>,
+    pub latest: Option<Past>,
     /// Record of the last attempt that made the output, if it is not the same.
-    made: Option<Box<Past>>,
+    made: Option<Past>,
     /// Claim of whoever runs it now.
     pub claim: Option<Found>,
 }
 
+/// That of a task which nobody tried.
+pub const NONE: &History = &History { last: 0, latest: None, made: None, claim: None };
+
 impl History {
     /// Record of the last attempt that made the output.
     pub fn made(&self) -> Option<&Past> {
-        let latest = self.latest.as_deref().filter(|past| past.ending == Ending::Done);
-        latest.or(self.made.as_deref())
+        let latest = self.latest.as_ref().filter(|past| past.ending == Ending::Done);
+        latest.or(self.made.as_ref())
     }
 }
 
@@ -56,39 +43,61 @@ pub fn record_path(production: &Production, graph: &Graph, task: TaskId, attempt
     production.records().join(graph.folder(task)).join(format!("{}.{attempt}.json", graph.short_name(task)))
 }
 
-/// The histories of all tasks. Logs are listed before claims and claims before records are read, so that an attempt
-/// that starts or ends meanwhile is seen as running or done, never as dead.
-pub fn all(production: &Production, graph: &Graph) -> Vec<History> {
+/// The histories of all tasks that have one. Logs are listed before claims and claims before records are read, so that
+/// an attempt that starts or ends meanwhile is seen as running or done, never as dead.
+pub fn all(production: &Production, graph: &Graph, lease: &Lease) -> Vec<Option<Box<History>>> {
     let mut folders: HashMap<&str, HashMap<String, u32>> = HashMap::new();
     for task in graph.ids() {
         let folder = graph.folder(task);
-        folders.entry(folder).or_insert_with(|| logged(&production.logs().join(folder)));
+        if !folders.contains_key(folder) {
+            folders.insert(folder, logged(&production.logs().join(folder)));
+        }
     }
-    let mut claims = claim::list(production);
-    let logged = |task| folders.get(graph.folder(task)).and_then(|f| f.get(&graph.short_name(task))).copied();
-    graph
-        .ids()
-        .map(|task| {
-            let claim = if claims.is_empty() { None } else { claims.remove(&graph.name(task)) };
-            with_records(production, graph, task, logged(task).unwrap_or(0), claim)
-        })
-        .collect()
+    folders.retain(|_, logged| !logged.is_empty());
+    let mut claims = claim::list(production, lease);
+    let mut histories = vec![None; graph.tasks.len()];
+    if folders.is_empty() && claims.is_empty() {
+        return histories;
+    }
+    let mut tried = Vec::new();
+    for task in graph.ids() {
+        let last = folders.get(graph.folder(task)).and_then(|logged| logged.get(&graph.short_name(task)));
+        let claim = if claims.is_empty() { None } else { claims.remove(&graph.name(task)) };
+        if last.is_some() || claim.is_some() {
+            tried.push((task, last.copied().unwrap_or(0), claim));
+        }
+    }
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut read = Vec::new();
+        while let Some((task, logged, claim)) = tried.get(next.fetch_add(1, Ordering::Relaxed)) {
+            read.push((*task, Box::new(with_records(production, graph, *task, *logged, claim.clone()))));
+        }
+        read
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads()).map(|_| scope.spawn(work)).collect();
+        for (task, history) in workers.into_iter().filter_map(|worker| worker.join().ok()).flatten() {
+            histories[task.0 as usize] = Some(history);
+        }
+    });
+    histories
 }
 
 /// The history of one task, where at least `known` attempts were made.
-pub fn of(production: &Production, graph: &Graph, task: TaskId, known: u32) -> History {
+pub fn of(production: &Production, graph: &Graph, task: TaskId, known: u32, lease: &Lease) -> History {
     let mut last = known;
     while log_path(production, graph, task, last + 1).exists() {
         last += 1;
     }
     let name = graph.name(task);
-    let look = |number| claim::look(&claim::path(production, &name, number), number);
+    let look = |number| claim::look(&claim::path(production, &name, number), number, lease);
     let claim = look(last + 1).or_else(|| look(last));
     with_records(production, graph, task, last, claim)
 }
 
 /// The last attempt of each task that has a log in this folder (TASK.N.log).
-fn logged(folder: &std::path::Path) -> HashMap<String, u32> {
+fn logged(folder: &Path) -> HashMap<String, u32> {
     let mut last = HashMap::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let Ok(name) = entry.file_name().into_string() else { continue };
@@ -105,13 +114,12 @@ fn with_records(production: &Production, graph: &Graph, task: TaskId, logged: u3
     let last = logged.max(claim.as_ref().map_or(0, |claim| claim.number));
     let mut history = History { last, claim, ..History::default() };
     for attempt in (1..=logged).rev() {
-        let text = std::fs::read(record_path(production, graph, task, attempt));
-        let Some(past) = text.ok().and_then(|text| serde_json::from_slice::<Past>(&text).ok()) else { continue };
+        let Some(past) = Past::read(&record_path(production, graph, task, attempt)) else { continue };
         let done = past.ending == Ending::Done;
         if history.latest.is_none() {
-            history.latest = Some(Box::new(past));
+            history.latest = Some(past);
         } else if done {
-            history.made = Some(Box::new(past));
+            history.made = Some(past);
         }
         if done {
             break;

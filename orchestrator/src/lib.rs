@@ -5,26 +5,37 @@
 //! ([`graph`]). What the files, records and claims on disk say of them is their [`state`]; the [`runner`] starts those
 //! that are ready ([`attempt`]) until none is left. No science here: a step is a program that reads and writes files.
 
+pub mod ancillary;
 pub mod attempt;
 pub mod child;
 pub mod claim;
 pub mod colour;
 pub mod command;
+pub mod costs;
 pub mod create;
+pub mod crew;
 pub mod discover;
 pub mod disk;
+pub mod dry_run;
 pub mod error;
+pub mod errors;
 pub mod fibermap;
+pub mod fits;
 pub mod graph;
 mod graph_build;
 pub mod graph_yaml;
 pub mod hash;
 pub mod history;
+pub mod jobs;
 pub mod keys;
 pub mod load;
+pub mod log;
 pub mod machine;
+#[cfg(feature = "mpi")]
+mod mpi;
 pub mod names;
 pub mod options;
+pub mod overrides;
 pub mod plan;
 pub mod production;
 pub mod progress;
@@ -32,10 +43,14 @@ pub mod ranks;
 pub mod record;
 pub mod runner;
 pub mod scripts;
+pub mod seats;
 pub mod shell;
+pub mod signals;
 pub mod slice;
+pub mod slurm;
 pub mod state;
 pub mod status;
 pub mod table;
+pub mod why;
 
 pub use error::{Error, Result};

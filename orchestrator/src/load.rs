@@ -28,7 +28,7 @@ pub fn load(place: &Place) -> Result<Loaded> {
     let production = Production::open(place)?;
     let (table, space) = Table::load(production.pipeline().as_deref())?;
     let plans = NightPlan::read_all(&production)?;
-    let options = Options::read(&production.options(), &table)?;
+    let options = Options::of(&production, &table, &space)?;
     let graph = Graph::build(table, space, &plans)?;
     Ok(Loaded { nights: plans.into_iter().map(|plan| plan.night).collect(), production, graph, options })
 }

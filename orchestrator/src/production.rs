@@ -148,6 +148,8 @@ pub fn make_folder(path: &Path) -> Result<()> {
 pub fn write_atomically(path: &Path, content: &str) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = path.with_file_name(format!(".{name}.{}-0.tmp", std::process::id()));
-    std::fs::write(&temporary, content).map_err(Error::io("write", &temporary))?;
-    std::fs::rename(&temporary, path).map_err(Error::io("rename into", path))
+    std::fs::write(&temporary, content).and_then(|()| std::fs::rename(&temporary, path)).map_err(|error| {
+        let _ = std::fs::remove_file(&temporary);
+        Error::io("write", path)(error)
+    })
 }

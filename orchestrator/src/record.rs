@@ -3,6 +3,7 @@
 use crate::disk::Stamp;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
@@ -35,11 +36,99 @@ pub struct FileRecord {
     pub blake3: Option<String>,
 }
 
-impl FileRecord {
+/// A file as an attempt saw it, in few bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Of the path, root as a symbol.
+    pub path: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Nanoseconds since 1970.
+    pub mtime: i64,
+}
+
+impl Seen {
+    /// A file of this path, as it is now.
+    pub fn new(path: &str, stamp: Stamp) -> Self {
+        Self { path: digest([path]), size: stamp.size, mtime: stamp.mtime }
+    }
+
     /// Whether the file is still as it was then.
     pub fn is(&self, stamp: Option<Stamp>) -> bool {
-        stamp.is_some_and(|stamp| stamp.size == self.size && stamp.mtime == self.mtime_ns)
+        stamp.is_some_and(|stamp| stamp.size == self.size && stamp.mtime == self.mtime)
     }
+}
+
+/// A number that stands for a list of texts: the first 8 bytes of their BLAKE3 checksum.
+pub fn digest<'a>(texts: impl IntoIterator<Item = &'a str>) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    for text in texts {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    }
+    let mut first = [0u8; 8];
+    first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    u64::from_le_bytes(first)
+}
+
+/// What states need of a record, in few bytes: there may be a million.
+#[derive(Debug, Clone)]
+pub struct Past {
+    /// 1, 2, ...
+    pub attempt: u32,
+    /// How it ended.
+    pub ending: Ending,
+    /// Why.
+    pub reason: Box<str>,
+    /// Exit code of the program, if it exited.
+    pub exit_code: Option<i32>,
+    /// [`digest`] of the arguments that the output depends on.
+    pub arguments: u64,
+    /// Files that it read, as they were when it started.
+    pub inputs: Box<[Seen]>,
+    /// The output as it was when it ended, if it was there.
+    pub output: Option<Seen>,
+}
+
+impl Past {
+    /// Reads what a record says; None if it is not there or not whole.
+    pub fn read(path: &Path) -> Option<Self> {
+        let text = std::fs::read(path).ok()?;
+        let raw: RawPast = serde_json::from_slice(&text).ok()?;
+        let seen = |file: &RawFile| Seen { path: digest([&*file.path]), size: file.size, mtime: file.mtime_ns };
+        Some(Self {
+            attempt: raw.attempt,
+            ending: raw.ending,
+            reason: raw.reason.into(),
+            exit_code: raw.exit_code,
+            arguments: digest(raw.arguments.iter().map(|argument| &**argument)),
+            inputs: raw.inputs.iter().map(seen).collect(),
+            output: raw.outputs.first().map(seen),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct RawPast<'a> {
+    attempt: u32,
+    ending: Ending,
+    #[serde(borrow)]
+    reason: Cow<'a, str>,
+    exit_code: Option<i32>,
+    #[serde(borrow)]
+    arguments: Vec<Cow<'a, str>>,
+    #[serde(borrow)]
+    inputs: Vec<RawFile<'a>>,
+    #[serde(borrow)]
+    outputs: Vec<RawFile<'a>>,
+}
+
+#[derive(Deserialize)]
+struct RawFile<'a> {
+    #[serde(borrow)]
+    path: Cow<'a, str>,
+    size: u64,
+    mtime_ns: i64,
 }
 
 /// One attempt at a task.
@@ -105,9 +194,12 @@ impl Record {
         // numbers, strings and maps with string keys: cannot fail
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');
-        let mut file = std::fs::File::create(&temporary).map_err(Error::io("create", &temporary))?;
-        file.write_all(text.as_bytes()).map_err(Error::io("write", &temporary))?;
-        std::fs::rename(&temporary, path).map_err(Error::io("rename into", path))
+        let written = std::fs::File::create(&temporary).and_then(|mut file| file.write_all(text.as_bytes()));
+        let renamed = written.and_then(|()| std::fs::rename(&temporary, path));
+        renamed.map_err(|error| {
+            let _ = std::fs::remove_file(&temporary);
+            Error::io("write", path)(error)
+        })
     }
 }
 

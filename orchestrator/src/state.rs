@@ -1,15 +1,19 @@
 //! The state of each task: what the files, the records and the claims say of it, with the reason.
 
-use crate::command;
+use crate::ancillary::Ancillary;
+use crate::claim::{self, Lease};
 use crate::disk::{self, Stamp};
 use crate::graph::{FileId, Graph, TaskId};
-use crate::history::{self, History, Past};
+use crate::history::{self, History};
 use crate::options::Options;
 use crate::production::Production;
-use crate::record::Ending;
+use crate::record::{Ending, Past, Record, Seen, digest};
 use crate::slice::Slice;
-use std::collections::{BTreeSet, HashSet};
+use crate::{attempt, command, fits};
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
+use std::time::Duration;
 
 /// What can be said of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,7 +57,9 @@ impl State {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
     /// In words.
-    Text(String),
+    Text(Cow<'static, str>),
+    /// Its command is not the one of this attempt, which made the output.
+    Command(TaskId, u32),
     /// This input is newer than the output.
     Newer(FileId),
     /// This input is not the one that the output was made from.
@@ -89,7 +95,7 @@ impl Verdict {
         Self { state, reason, runnable }
     }
 
-    fn text(state: State, reason: impl Into<String>) -> Self {
+    fn text(state: State, reason: impl Into<Cow<'static, str>>) -> Self {
         Self::new(state, Reason::Text(reason.into()))
     }
 }
@@ -112,6 +118,8 @@ pub struct Scope {
     pub slice: Slice,
     /// Which failures it tries again.
     pub retry: Retry,
+    /// How often it tries a task again at once whose attempt the system failed.
+    pub retries: u32,
     /// For each task whether the run is asked to do it.
     pub wanted: Vec<bool>,
 }
@@ -120,7 +128,7 @@ impl Scope {
     /// All tasks, for showing their states.
     pub fn whole(graph: &Graph) -> Self {
         let wanted = vec![false; graph.tasks.len()];
-        Self { slice: Slice::whole(graph), retry: Retry::Nothing, wanted }
+        Self { slice: Slice::whole(graph), retry: Retry::Nothing, retries: 0, wanted }
     }
 }
 
@@ -137,6 +145,12 @@ enum Resolved {
     Usable(Inputs),
     Pending(TaskId),
     Dead(Reason),
+}
+
+enum Tampered {
+    Not,
+    Edited,
+    Damaged(String),
 }
 
 enum Fate {
@@ -157,23 +171,38 @@ pub struct Board<'a> {
     // failures up to these attempts are from before this run
     earlier: Vec<u32>,
     stamps: Vec<Option<Stamp>>,
-    histories: Vec<History>,
+    histories: Vec<Option<Box<History>>>,
     verdicts: Vec<Verdict>,
     // what this process works on
     mine: HashSet<TaskId>,
+    // failures of the system after which the pause is over
+    rested: HashMap<TaskId, u32>,
+    ancillary: Ancillary,
+    lease: Lease,
 }
 
 impl<'a> Board<'a> {
     /// Looks at everything once.
     pub fn survey(production: &'a Production, graph: &'a Graph, options: &'a Options, scope: Scope) -> Self {
+        let only_shown = scope.retry == Retry::Nothing;
+        let lease = if only_shown { Lease::at_once() } else { Lease::watching(Duration::from_secs(claim::LEASE)) };
         // attempts before files: a task that ends in between is seen as done
-        let histories = history::all(production, graph);
+        let histories = history::all(production, graph, &lease);
         let stamps = disk::survey(production, graph);
-        let earlier = histories.iter().map(|h| h.last).collect();
-        let unknown = Verdict::text(State::Waiting, "");
-        let verdicts = vec![unknown; graph.tasks.len()];
-        let mine = HashSet::new();
-        let mut board = Self { graph, production, options, scope, earlier, stamps, histories, verdicts, mine };
+        let mut board = Self {
+            graph,
+            production,
+            options,
+            scope,
+            earlier: histories.iter().map(|history| history.as_ref().map_or(0, |h| h.last)).collect(),
+            stamps,
+            histories,
+            verdicts: vec![Verdict::text(State::Waiting, ""); graph.tasks.len()],
+            mine: HashSet::new(),
+            rested: HashMap::new(),
+            ancillary: Ancillary::default(),
+            lease,
+        };
         for task in graph.ids() {
             board.verdicts[task.0 as usize] = board.judge(task);
         }
@@ -187,7 +216,12 @@ impl<'a> Board<'a> {
 
     /// The attempts at a task.
     pub fn history(&self, task: TaskId) -> &History {
-        &self.histories[task.0 as usize]
+        self.histories[task.0 as usize].as_deref().unwrap_or(history::NONE)
+    }
+
+    /// Files that the task reads beside its inputs.
+    pub fn ancillary(&self, task: TaskId) -> Vec<(String, Stamp)> {
+        self.ancillary.of(self.production, self.graph, self.options, task)
     }
 
     /// Size and time of a file, if it is there.
@@ -219,11 +253,28 @@ impl<'a> Board<'a> {
         self.verdicts[task.0 as usize] = self.judge(task);
     }
 
+    /// Lets a task that the system failed be tried again.
+    pub fn rest(&mut self, task: TaskId) {
+        self.rested.insert(task, self.history(task).last);
+    }
+
+    /// The attempts of this run, or beside it, at a task whose last one the system failed, if it is to be tried again
+    /// after a pause.
+    pub fn pauses(&self, task: TaskId) -> Option<u32> {
+        let past = self.history(task).latest.as_ref().filter(|past| past.ending == Ending::System)?;
+        let failures = past.attempt.saturating_sub(self.earlier[task.0 as usize]);
+        let again = self.scope.retry != Retry::Nothing && self.is_wanted(task) && !self.mine.contains(&task);
+        let tired = self.rested.get(&task).is_none_or(|rested| *rested < past.attempt);
+        (again && tired && (1..=self.scope.retries).contains(&failures)).then_some(failures)
+    }
+
     /// Looks again at a task that has ended, and judges it and all that follows from it anew; returns what changed.
     pub fn refresh(&mut self, task: TaskId) -> BTreeSet<TaskId> {
         let index = task.0 as usize;
         self.mine.remove(&task);
-        self.histories[index] = history::of(self.production, self.graph, task, self.histories[index].last);
+        let last = self.history(task).last;
+        let history = history::of(self.production, self.graph, task, last, &self.lease);
+        self.histories[index] = Some(Box::new(history));
         let output = self.graph.task(task).output;
         self.stamps[output.0 as usize] = disk::stamp(&self.path(output));
         self.verdicts[index] = self.judge(task);
@@ -266,22 +317,21 @@ impl<'a> Board<'a> {
 
     fn judge_by_files(&self, task: TaskId, inputs: Inputs, output: Option<Stamp>) -> Verdict {
         let history = self.history(task);
-        let arguments = command::arguments(self.graph, self.options, task, &inputs.files);
-        let latest = history.latest.as_deref();
-        if let Some(past) = latest.filter(|past| self.still_failed(past, &arguments, &inputs, output)) {
+        let latest = history.latest.as_ref();
+        if let Some(past) = latest.filter(|past| self.still_failed(task, past, &inputs, output)) {
             return self.failed(task, past);
         }
         let Some(output) = output else {
             let reason = match latest {
+                _ if latest.map_or(0, |past| past.attempt) < history.last => "its last attempt was cut off",
                 Some(past) if past.ending == Ending::Done => "its output was removed",
                 Some(past) if past.ending == Ending::Stopped => "its last attempt was stopped",
                 Some(_) => "something changed since it failed",
-                None if history.last > 0 => "its last attempt was cut off",
                 None => "its inputs are there",
             };
             return Verdict::text(State::Ready, reason);
         };
-        if let Some(change) = self.change(history.made(), &arguments, &inputs, output) {
+        if let Some(change) = self.change(task, &inputs, output) {
             return Verdict::new(State::Stale, change);
         }
         let reason = match inputs.left_out {
@@ -292,26 +342,69 @@ impl<'a> Board<'a> {
     }
 
     /// What changed since the output was made: by the record that describes it, else (made by hand) by its time.
-    fn change(&self, made: Option<&Past>, arguments: &[String], inputs: &Inputs, output: Stamp) -> Option<Reason> {
-        let Some(past) = made.filter(|past| past.outputs.iter().any(|file| file.is(Some(output)))) else {
+    fn change(&self, task: TaskId, inputs: &Inputs, output: Stamp) -> Option<Reason> {
+        let newer = || {
             let newer = inputs.files.iter().find(|(_, f)| self.stamp(*f).is_some_and(|s| s.mtime > output.mtime));
-            return newer.map(|(_, file)| Reason::Newer(*file));
+            newer.map(|(_, file)| Reason::Newer(*file))
         };
-        if let Some(change) = command::difference(&past.arguments, arguments) {
-            return Some(Reason::Text(format!("its command changed: {change}")));
+        let Some(past) = self.history(task).made() else { return newer() };
+        if !past.output.is_some_and(|file| file.is(Some(output))) {
+            match self.tampered(task, past) {
+                Tampered::Not => {}
+                Tampered::Edited => return newer(),
+                Tampered::Damaged(how) => return Some(Reason::Text(format!("its output is damaged: {how}").into())),
+            }
         }
-        let mut then_and_now = past.inputs.iter().zip(&inputs.files);
-        let changed = then_and_now.find(|(then, (_, now))| !then.is(self.stamp(*now)));
-        changed.map(|(_, (_, file))| Reason::Changed(*file))
+        if past.arguments != self.arguments(task, inputs) {
+            return Some(Reason::Command(task, past.attempt));
+        }
+        self.changed_input(task, past, inputs)
+    }
+
+    /// What became of an output whose time or size are not those of its record.
+    fn tampered(&self, task: TaskId, past: &Past) -> Tampered {
+        let path = self.path(self.graph.task(task).output);
+        let record = Record::read(&history::record_path(self.production, self.graph, task, past.attempt));
+        let was = record.and_then(|record| record.outputs.into_iter().next()?.blake3);
+        if was.is_some() && was == attempt::checksum(&path) {
+            return Tampered::Not;
+        }
+        match fits::damage(&path) {
+            Ok(None) => Tampered::Edited,
+            Ok(Some(how)) => Tampered::Damaged(how),
+            Err(error) => Tampered::Damaged(error.to_string()),
+        }
+    }
+
+    fn arguments(&self, task: TaskId, inputs: &Inputs) -> u64 {
+        let arguments = command::arguments(self.graph, self.options, task, &inputs.files);
+        digest(arguments.iter().map(String::as_str))
+    }
+
+    /// The first file that is not as the attempt saw it.
+    fn changed_input(&self, task: TaskId, past: &Past, inputs: &Inputs) -> Option<Reason> {
+        let mut then = past.inputs.iter().copied();
+        for (_, file) in &inputs.files {
+            let now = self.stamp(*file).map(|stamp| Seen::new(&self.graph.portable(*file), stamp));
+            if now.is_none() || then.next() != now {
+                return Some(Reason::Changed(*file));
+            }
+        }
+        for (path, stamp) in self.ancillary(task) {
+            if then.next() != Some(Seen::new(&path, stamp)) {
+                let path = self.production.expand(&path);
+                return Some(Reason::Text(format!("{path} changed since, or a file beside it").into()));
+            }
+        }
+        then.next().map(|_| Reason::Text("a file that it read beside its inputs is gone".into()))
     }
 
     /// Whether the failure of the last attempt still holds: nothing that it depends on changed since.
-    fn still_failed(&self, past: &Past, arguments: &[String], inputs: &Inputs, output: Option<Stamp>) -> bool {
+    fn still_failed(&self, task: TaskId, past: &Past, inputs: &Inputs, output: Option<Stamp>) -> bool {
         matches!(past.ending, Ending::Failed | Ending::System)
-            && past.outputs.first().map_or(output.is_none(), |file| file.is(output))
-            && past.arguments == arguments
-            && past.inputs.len() == inputs.files.len()
-            && past.inputs.iter().zip(&inputs.files).all(|(then, (_, now))| then.is(self.stamp(*now)))
+            && past.output.map_or(output.is_none(), |file| file.is(output))
+            && past.arguments == self.arguments(task, inputs)
+            && self.changed_input(task, past, inputs).is_none()
     }
 
     fn failed(&self, task: TaskId, past: &Past) -> Verdict {
@@ -321,10 +414,14 @@ impl<'a> Board<'a> {
             Retry::System => past.ending == Ending::System,
             Retry::All => true,
         };
-        if again && earlier {
+        if (again && earlier) || self.rested.get(&task) == Some(&past.attempt) {
             return Verdict::text(State::Ready, format!("tried again after attempt {}: {}", past.attempt, past.reason));
         }
-        Verdict::text(State::Failed, past.reason.clone())
+        if self.pauses(task).is_some() {
+            let reason = format!("after a pause tried again after attempt {}: {}", past.attempt, past.reason);
+            return Verdict { runnable: false, ..Verdict::text(State::Ready, reason) };
+        }
+        Verdict::text(State::Failed, String::from(&*past.reason))
     }
 
     /// The files that a task can read now.
@@ -391,6 +488,14 @@ impl<'a> Board<'a> {
         inputs.files.retain(|(_, file)| !lost.contains(&value(*file)));
     }
 
+    /// How the command of a task differs from that of an attempt, in words.
+    fn difference(&self, task: TaskId, attempt: u32) -> String {
+        let record = Record::read(&history::record_path(self.production, self.graph, task, attempt));
+        let inputs = self.inputs(task).unwrap_or_default();
+        let now = command::arguments(self.graph, self.options, task, &inputs.files);
+        record.and_then(|record| command::difference(&record.arguments, &now)).unwrap_or_default()
+    }
+
     /// The reason of a verdict in words.
     pub fn explain(&self, verdict: &Verdict) -> String {
         Words { board: self, reason: &verdict.reason }.to_string()
@@ -413,6 +518,9 @@ impl fmt::Display for Words<'_, '_> {
         let graph = self.board.graph;
         match self.reason {
             Reason::Text(text) => f.write_str(text),
+            Reason::Command(task, attempt) => {
+                write!(f, "its command changed: {}", self.board.difference(*task, *attempt))
+            }
             Reason::Newer(file) => write!(f, "{} is newer than its output", self.board.path(*file).display()),
             Reason::Changed(file) => write!(f, "{} changed since", self.board.path(*file).display()),
             Reason::Gone(file) => write!(f, "its output stands; {} is gone", self.board.path(*file).display()),

@@ -2,16 +2,35 @@
 
 use crate::colour::Colour;
 use crate::graph::{FileId, TaskId};
+use crate::slice::Slice;
 use crate::state::{Board, State};
 use crate::{Error, Result, command, history, names, shell};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+/// Which tasks are shown.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Of these states; None: of all.
+    pub states: Option<Vec<State>>,
+    /// Of some nights.
+    pub slice: Slice,
+}
+
+impl View {
+    /// Whether a task is shown.
+    pub fn shows(&self, board: &Board, task: TaskId) -> bool {
+        let state = board.verdict(task).state;
+        self.states.as_ref().is_none_or(|states| states.contains(&state)) && self.slice.holds(task)
+    }
+}
+
 /// Tasks by state for each step, in the pipeline's order.
-pub fn counts(board: &Board) -> Vec<(String, BTreeMap<State, usize>)> {
+pub fn counts(board: &Board, view: &View) -> Vec<(String, BTreeMap<State, usize>)> {
     let steps = &board.graph.table.steps;
     let mut counts: Vec<_> = steps.iter().map(|step| (step.name.clone(), BTreeMap::new())).collect();
-    for task in board.graph.ids() {
+    for task in board.graph.ids().filter(|task| view.shows(board, *task)) {
         let step = usize::from(board.graph.task(task).step);
         *counts[step].1.entry(board.verdict(task).state).or_insert(0) += 1;
     }
@@ -19,13 +38,41 @@ pub fn counts(board: &Board) -> Vec<(String, BTreeMap<State, usize>)> {
 }
 
 /// `{step: {state: count}}`; states without tasks are left out.
-pub fn counts_json(board: &Board) -> String {
-    let mut steps = serde_json::Map::new();
-    for (step, states) in counts(board) {
-        let states = states.into_iter().map(|(state, n)| (state.name().to_string(), n.into()));
-        steps.insert(step, serde_json::Value::Object(states.collect()));
-    }
-    serde_json::Value::Object(steps).to_string()
+pub fn counts_json(board: &Board, view: &View) -> Value {
+    let states = |states: BTreeMap<State, usize>| -> Value {
+        states.into_iter().map(|(state, n)| (state.name().to_string(), Value::from(n))).collect()
+    };
+    counts(board, view).into_iter().map(|(step, by_state)| (step, states(by_state))).collect()
+}
+
+/// All about a task, for programs.
+pub fn task_json(board: &Board, task: TaskId) -> Value {
+    let graph = board.graph;
+    let verdict = board.verdict(task);
+    let path = |path: std::path::PathBuf| path.display().to_string();
+    let inputs = graph.needs(task).iter().filter_map(|need| graph.alternatives(need).first());
+    json!({
+        "task": graph.name(task),
+        "step": graph.step(task).name,
+        "state": verdict.state.name(),
+        "reason": board.explain(verdict),
+        "path": path(board.path(graph.task(task).output)),
+        "attempts": board.history(task).last,
+        "log": last_log(board, task).map(path),
+        "command": command_line(board, task),
+        "inputs": inputs.map(|file| path(board.path(*file))).collect::<Vec<_>>(),
+        "needed_by": graph.dependents(task).iter().map(|task| graph.name(*task)).collect::<Vec<_>>(),
+    })
+}
+
+/// The tasks of a step, for programs.
+pub fn step_json(board: &Board, step: usize, view: &View) -> Value {
+    let tasks = board.graph.ids().filter(|task| usize::from(board.graph.task(*task).step) == step);
+    let brief = |task| {
+        let verdict = board.verdict(task);
+        json!({"task": board.graph.name(task), "state": verdict.state.name(), "reason": board.explain(verdict)})
+    };
+    tasks.filter(|task| view.shows(board, *task)).map(brief).collect()
 }
 
 /// Where the raw data and the production are.
@@ -36,9 +83,9 @@ pub fn places(board: &Board, colour: bool) -> String {
 }
 
 /// One line a step.
-pub fn all(board: &Board, colour: bool) -> String {
+pub fn all(board: &Board, view: &View, colour: bool) -> String {
     let mut text = places(board, colour);
-    for (step, states) in counts(board) {
+    for (step, states) in counts(board, view) {
         let total: usize = states.values().sum();
         let list: Vec<String> = states.iter().map(|(state, n)| format!("{n} {}", state.name())).collect();
         let line = format!("    {step:<12} {total:>6} tasks   {}", list.join(", "));
@@ -79,14 +126,15 @@ pub fn parse_state(name: &str) -> Result<Vec<State>> {
 }
 
 /// The tasks of a step by state, with reasons.
-pub fn step(board: &Board, step: usize, only: Option<&[State]>, colour: bool) -> String {
+pub fn step(board: &Board, step: usize, view: &View, colour: bool) -> String {
     let mut text = places(board, colour);
     let graph = board.graph;
     let mut by_state: BTreeMap<State, Vec<TaskId>> = BTreeMap::new();
-    for task in graph.ids().filter(|task| usize::from(graph.task(*task).step) == step) {
+    let of_step = graph.ids().filter(|task| usize::from(graph.task(*task).step) == step);
+    for task in of_step.filter(|task| view.shows(board, *task)) {
         by_state.entry(board.verdict(task).state).or_default().push(task);
     }
-    for (state, tasks) in by_state.iter().filter(|(state, _)| only.is_none_or(|only| only.contains(state))) {
+    for (state, tasks) in &by_state {
         let _ = writeln!(text, "{} ({})", Colour::of(*state).paint(state.name(), colour), tasks.len());
         for task in tasks {
             let name = Colour::of(*state).paint(&graph.name(*task), colour);

@@ -1,14 +1,18 @@
 //! `desi_pipe_status`: shows the states of a production's tasks.
 
 use clap::{Parser, Subcommand};
+use orchestrator::graph::TaskId;
 use orchestrator::load::{Loaded, load};
 use orchestrator::production::Place;
 use orchestrator::runner::{self, Settings};
-use orchestrator::slice::Slice;
+use orchestrator::slice::{self, Slice};
 use orchestrator::state::{Board, Retry, Scope};
-use orchestrator::{Result, colour, status};
-use std::io::Write;
+use orchestrator::status::{self, View};
+use orchestrator::{Result, colour, errors, why};
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Shows the states of a production's tasks, as its files tell them now.
 #[derive(Parser)]
@@ -16,6 +20,18 @@ use std::process::ExitCode;
 struct Args {
     #[command(flatten)]
     place: Place,
+    /// Only tasks of these states: done, running, ready, stale, waiting, blocked, failed
+    #[arg(long, global = true, value_delimiter = ',', value_name = "STATE,..")]
+    state: Vec<String>,
+    /// Only tasks of these nights
+    #[arg(long, global = true, value_delimiter = ',', value_name = "NIGHT,..")]
+    nights: Vec<String>,
+    /// As JSON
+    #[arg(long, global = true)]
+    json: bool,
+    /// Look again every so many seconds until interrupted
+    #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "5", value_name = "SECONDS")]
+    watch: Option<f64>,
     #[command(subcommand)]
     what: What,
 }
@@ -23,34 +39,46 @@ struct Args {
 #[derive(Subcommand)]
 enum What {
     /// Every step: its tasks by state
-    All {
-        /// As JSON: {step: {state: count}}
-        #[arg(long)]
-        json: bool,
-    },
+    All,
     /// The tasks of a step by state, with reasons
     Step {
         /// Name of the step
         step: String,
-        /// Only this state: done, running, ready, stale, waiting, blocked, failed
-        #[arg(long)]
-        state: Option<String>,
     },
     /// All about a task: state, reason, files, command, inputs, what needs it
-    Task {
-        /// Name of the task, as `step` shows it
+    Task(TaskArgs),
+    /// Why a task is not done: what it waits for, and what that waits for, down to the causes
+    Why {
+        /// Name of the task
         task: String,
-        /// Print the log of its last attempt
-        #[arg(long)]
-        log: bool,
-        /// Run it now, even if its last attempt failed
-        #[arg(long)]
-        retry: bool,
     },
+    /// Failures by cause, the most frequent first
+    Errors,
+}
+
+#[derive(clap::Args)]
+struct TaskArgs {
+    /// Name of the task, as `step` shows it
+    task: String,
+    /// Print the log of its last attempt
+    #[arg(long)]
+    log: bool,
+    /// Run it now, even if its last attempt failed
+    #[arg(long)]
+    retry: bool,
+    /// With --retry: options of its step for this once, as YAML
+    #[arg(long, value_name = "FILE", requires = "retry")]
+    opts: Option<PathBuf>,
+    /// Print why it is not done, as `why` does
+    #[arg(long)]
+    why: bool,
+    /// Print nothing but its command line
+    #[arg(long)]
+    command: bool,
 }
 
 fn main() -> ExitCode {
-    match run(Args::parse()) {
+    match run(&Args::parse()) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("desi_pipe_status: {error}");
@@ -59,47 +87,77 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: Args) -> Result<u8> {
-    let loaded = load(&args.place)?;
-    let board = Board::survey(&loaded.production, &loaded.graph, &loaded.options, Scope::whole(&loaded.graph));
-    let colour = colour::wanted();
-    match args.what {
-        What::All { json: true } => print(&(status::counts_json(&board) + "\n")),
-        What::All { json: false } => print(&status::all(&board, colour)),
-        What::Step { step, state } => {
-            let step = loaded.graph.table.step(&step)?;
-            let states = state.map(|name| status::parse_state(&name)).transpose()?;
-            print(&status::step(&board, step, states.as_deref(), colour));
-        }
-        What::Task { task, log, retry } => {
-            let task = loaded.graph.find(&task)?;
-            if retry {
-                return run_task(&loaded, task);
-            }
-            print(&status::task(&board, task, colour));
-            if log {
-                print(&status::log_text(&board, task));
-            }
+fn run(args: &Args) -> Result<u8> {
+    if let What::Task(of @ TaskArgs { retry: true, .. }) = &args.what {
+        return retry(load(&args.place)?, of);
+    }
+    loop {
+        let text = text(args)?;
+        let clear = if args.watch.is_some() && std::io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
+        // a reader that went away (`| head`) is no error
+        let there = std::io::stdout().write_all(format!("{clear}{text}").as_bytes()).is_ok();
+        match args.watch.filter(|_| there) {
+            Some(seconds) => std::thread::sleep(Duration::from_secs_f64(seconds.clamp(0.1, 86400.0))),
+            None => return Ok(0),
         }
     }
-    Ok(0)
 }
 
-fn run_task(loaded: &Loaded, task: orchestrator::graph::TaskId) -> Result<u8> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+fn text(args: &Args) -> Result<String> {
+    let loaded = load(&args.place)?;
+    let graph = &loaded.graph;
+    let board = Board::survey(&loaded.production, graph, &loaded.options, Scope::whole(graph));
+    let nights = slice::nights(&args.nights, &loaded.nights)?;
+    let limits = [("night", &nights)];
+    let states = args.state.iter().map(|name| status::parse_state(name)).collect::<Result<Vec<_>>>()?.concat();
+    let view = View {
+        states: Some(states).filter(|states| !states.is_empty()),
+        slice: Slice::new(graph, if nights.is_empty() { &[] } else { &limits })?,
+    };
+    let colour = colour::wanted();
+    Ok(match (&args.what, args.json) {
+        (What::All, false) => status::all(&board, &view, colour),
+        (What::All, true) => format!("{}\n", status::counts_json(&board, &view)),
+        (What::Step { step }, false) => status::step(&board, graph.table.step(step)?, &view, colour),
+        (What::Step { step }, true) => format!("{}\n", status::step_json(&board, graph.table.step(step)?, &view)),
+        (What::Task(of), json) => text_of_task(&board, graph.find(&of.task)?, of, json, colour),
+        (What::Why { task }, _) => why::text(&board, graph.find(task)?),
+        (What::Errors, false) => errors::text(&errors::groups(&board, &view)),
+        (What::Errors, true) => format!("{}\n", serde_json::json!(errors::groups(&board, &view))),
+    })
+}
+
+fn text_of_task(board: &Board, task: TaskId, of: &TaskArgs, json: bool, colour: bool) -> String {
+    if of.command {
+        return format!("{}\n", status::command_line(board, task));
+    }
+    if json {
+        return format!("{}\n", status::task_json(board, task));
+    }
+    let mut text = status::task(board, task, colour);
+    if of.why {
+        text.push_str(&why::text(board, task));
+    }
+    if of.log {
+        text.push_str(&status::log_text(board, task));
+    }
+    text
+}
+
+fn retry(mut loaded: Loaded, of: &TaskArgs) -> Result<u8> {
+    let task = loaded.graph.find(&of.task)?;
+    if let Some(path) = &of.opts {
+        loaded.options.replace(path, &loaded.graph.table, usize::from(loaded.graph.task(task).step))?;
+    }
     let settings = Settings {
-        steps: (0, loaded.graph.table.steps.len() - 1),
+        steps: (0..loaded.graph.table.steps.len()).collect(),
         slice: Slice::whole(&loaded.graph),
         only: Some(task),
         jobs: 1,
-        cores,
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
         retry: Retry::All,
+        retries: 0,
         log: None,
     };
-    Ok(runner::run(loaded, &settings)?.exit_code())
-}
-
-/// Prints; a reader that went away (`| head`) is no error.
-fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(runner::run(&loaded, &settings, None)?.exit_code())
 }
