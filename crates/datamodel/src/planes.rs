@@ -3,7 +3,7 @@
 use crate::checks::{check_ivar, check_shape, check_wave, owned, tidied, tidy};
 use crate::fits::{FitsReader, FitsWriter};
 use crate::{Header, Result, mask::spec, units};
-use ndarray::{Array2, ArrayView1, Zip};
+use ndarray::{Array2, Array3, ArrayView1, Zip};
 use std::{borrow::Cow, path::Path};
 
 /// Names of the HDUs that hold the planes.
@@ -40,6 +40,19 @@ pub(crate) struct Planes {
     pub mask: Array2<u32>,
 }
 
+impl Planes {
+    /// Takes the weight of bins whose resolution is no number.
+    pub fn mask_where_damaged(&mut self, resolution: &Array3<f32>) {
+        if (resolution.dim().0, resolution.dim().2) != self.ivar.dim() {
+            return;
+        }
+        for ((i, _, j), _) in resolution.indexed_iter().filter(|(_, x)| !x.is_finite()) {
+            self.ivar[(i, j)] = 0.0;
+            self.mask[(i, j)] |= spec::NODATA;
+        }
+    }
+}
+
 /// What becomes of bins that are no measurement: flux or ivar no number, or ivar negative.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Damaged {
@@ -56,23 +69,35 @@ pub(crate) fn read(fits: &mut FitsReader, names: &Names) -> Result<Planes> {
 
 /// [`read`], with a choice.
 pub(crate) fn read_with(fits: &mut FitsReader, names: &Names, damaged: Damaged) -> Result<Planes> {
-    let path = fits.path().to_path_buf();
     let wave = fits.vector(&names.wave)?.to_vec();
-    let mut values = fits.plane(&names.value)?;
-    let mut ivar = fits.plane(&names.ivar)?;
-    let mut mask = if fits.has(&names.mask) { fits.mask(&names.mask)? } else { Array2::zeros(values.dim()) };
-    check_shape(&path, &names.value, values.shape(), &[values.nrows(), wave.len()])?;
-    if damaged == Damaged::Masked && ivar.dim() == values.dim() && mask.dim() == values.dim() {
-        Zip::from(&mut values).and(&mut ivar).and(&mut mask).for_each(|f, w, m| {
+    let values = fits.plane(&names.value)?;
+    let ivar = fits.plane(&names.ivar)?;
+    let mask = if fits.has(&names.mask) { fits.mask(&names.mask)? } else { Array2::zeros(values.dim()) };
+    judged(fits.path(), names, damaged, Planes { wave, values, ivar, mask })
+}
+
+/// Some rows of the planes, damaged bins masked.
+pub(crate) fn read_rows(fits: &mut FitsReader, names: &Names, rows: &[usize]) -> Result<Planes> {
+    let wave = fits.vector(&names.wave)?.to_vec();
+    let values: Array2<f32> = fits.rows(&names.value, rows)?;
+    let ivar = fits.rows(&names.ivar, rows)?;
+    let mask = if fits.has(&names.mask) { fits.mask_rows(&names.mask, rows)? } else { Array2::zeros(values.dim()) };
+    judged(fits.path(), names, Damaged::Masked, Planes { wave, values, ivar, mask })
+}
+
+fn judged(path: &Path, names: &Names, damaged: Damaged, mut p: Planes) -> Result<Planes> {
+    check_shape(path, &names.value, p.values.shape(), &[p.values.nrows(), p.wave.len()])?;
+    if damaged == Damaged::Masked && p.ivar.dim() == p.values.dim() && p.mask.dim() == p.values.dim() {
+        Zip::from(&mut p.values).and(&mut p.ivar).and(&mut p.mask).for_each(|f, w, m| {
             if !f.is_finite() || !w.is_finite() || *w < 0.0 {
                 (*f, *w) = (0.0, 0.0);
                 *m |= spec::NODATA;
             }
         });
     }
-    let planes = Borrowed { path: &path, names, wave: &wave, values: &values, ivar: &ivar, mask: &mask };
-    let tidied = owned(planes.check()?);
-    Ok(Planes { wave, values: tidied.unwrap_or(values), ivar, mask })
+    let borrowed = Borrowed { path, names, wave: &p.wave, values: &p.values, ivar: &p.ivar, mask: &p.mask };
+    let tidied = owned(borrowed.check()?);
+    Ok(Planes { values: tidied.unwrap_or(p.values), ..p })
 }
 
 /// A plane of the shape of `like`, finite where `like` carries information; `None` if the HDU is absent.

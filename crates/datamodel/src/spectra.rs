@@ -2,7 +2,6 @@
 
 use crate::checks::{check_rows, owned, tidy_resolution};
 use crate::fits::{FitsReader, FitsWriter};
-use crate::mask::spec;
 use crate::planes::{self, Borrowed, Damaged, Names};
 use crate::{Band, Error, Fibermap, Header, Result, Table, units};
 use ndarray::{Array2, Array3};
@@ -70,6 +69,15 @@ impl Spectra {
 
     /// Writes a file atomically.
     pub fn write(&self, path: &Path) -> Result<()> {
+        self.write_as(path, |band| band.letter().to_uppercase().to_string())
+    }
+
+    /// Writes a coadd over the cameras, which [`Spectra::read`] holds as band B, under its own name BRZ.
+    pub fn write_merged(&self, path: &Path) -> Result<()> {
+        self.write_as(path, |_| "BRZ".to_string())
+    }
+
+    fn write_as(&self, path: &Path, name: impl Fn(Band) -> String) -> Result<()> {
         let mut fits = FitsWriter::create(path)?;
         fits.empty_primary(&self.header)?;
         self.fibermap.write_to(&mut fits, "FIBERMAP")?;
@@ -77,9 +85,10 @@ impl Spectra {
             exposures.write_to(&mut fits, "EXP_FIBERMAP")?;
         }
         for (band, spectra) in &self.bands {
-            let names = Names::of_band(band.letter());
+            let prefix = name(*band);
+            let names = Names::with_prefix(&prefix);
             check_rows(path, &names.value, spectra.flux.nrows(), self.fibermap.len())?;
-            spectra.write(&mut fits, path, &names, &resolution_of(*band))?;
+            spectra.write(&mut fits, path, &names, &format!("{prefix}_RESOLUTION"))?;
         }
         if let Some(scores) = &self.scores {
             fits.table("SCORES", scores, &Header::new())?;
@@ -96,11 +105,8 @@ impl BandSpectra {
         } else {
             Array3::ones((p.values.nrows(), 1, p.wave.len()))
         };
-        if damaged == Damaged::Masked && (r.dim().0, r.dim().2) == p.ivar.dim() {
-            for ((i, _, j), _) in r.indexed_iter().filter(|(_, x)| !x.is_finite()) {
-                p.ivar[(i, j)] = 0.0;
-                p.mask[(i, j)] |= spec::NODATA;
-            }
+        if damaged == Damaged::Masked {
+            p.mask_where_damaged(&r);
         }
         let r = owned(tidy_resolution(fits.path(), resolution, &r, &p.ivar)?).unwrap_or(r);
         Ok(Self { wave: p.wave, flux: p.values, ivar: p.ivar, mask: p.mask, resolution: r })

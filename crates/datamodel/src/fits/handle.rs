@@ -207,19 +207,24 @@ impl Handle {
     /// The `n` pixels of the current HDU's image; undefined ones of a compressed image become `blank`.
     pub fn pixels<T: Pixel>(&self, n: usize, blank: Option<T>) -> Result<Vec<T>> {
         let mut data = vec![T::default(); n];
+        self.pixels_from([1; 9], &mut data, blank)?;
+        Ok(data)
+    }
+
+    /// Fills `data` with the pixels from `first` on (FITS: the fast axis first, counted from 1).
+    pub fn pixels_from<T: Pixel>(&self, mut first: [c_long; 9], data: &mut [T], blank: Option<T>) -> Result<()> {
+        let n = data.len();
         if n == 0 {
-            return Ok(data);
+            return Ok(());
         }
         // SAFETY: reads the header only.
         let compressed = unsafe { sys::fits_is_compressed_image(self.file, &mut 0) } != 0;
         let blank = blank.filter(|_| compressed);
         let null = blank.as_ref().map_or(std::ptr::null_mut(), |b| std::ptr::from_ref(b).cast_mut().cast::<c_void>());
-        let mut first = [1 as c_long; 9];
         let mut any = 0;
         self.call("read the image", |f, s| unsafe {
             sys::ffgpxv(f, T::MEMORY, first.as_mut_ptr(), n as i64, null, data.as_mut_ptr().cast(), &mut any, s)
-        })?;
-        Ok(data)
+        })
     }
 
     /// `n` bytes of the rows of the current HDU's table, from the first row on.

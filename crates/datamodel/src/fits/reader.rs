@@ -135,6 +135,51 @@ impl FitsReader {
         }
     }
 
+    /// Rows along the slowest axis of an image.
+    pub fn nrows(&mut self, hdu: &str) -> Result<usize> {
+        let index = self.index(hdu)?;
+        self.file.hdu = self.names[index].clone();
+        self.file.move_to(index)?;
+        Ok(self.file.image_shape()?.and_then(|shape| shape.first().copied()).unwrap_or(0))
+    }
+
+    /// Some rows along the slowest axis of an image, and nothing but them: the sums of the HDU, which need all of it,
+    /// are not verified.
+    pub fn rows<D: Dimension>(&mut self, hdu: &str, rows: &[usize]) -> Result<Array<f32, D>> {
+        let image = self.some_rows(hdu, rows, Some(f32::NAN))?;
+        self.dimensions(hdu, image)
+    }
+
+    /// The same of a mask.
+    pub fn mask_rows(&mut self, hdu: &str, rows: &[usize]) -> Result<Array2<u32>> {
+        let image = self.some_rows::<i64>(hdu, rows, None)?;
+        self.dimensions(hdu, image).map(|mask: Array2<i64>| mask.mapv(|m| m as u32))
+    }
+
+    fn some_rows<T: Pixel>(&mut self, hdu: &str, rows: &[usize], blank: Option<T>) -> Result<ArrayD<T>> {
+        let all = self.nrows(hdu)?;
+        if let Some(row) = rows.iter().find(|r| **r >= all) {
+            return Err(self.invalid(hdu, "rows", &format!("more than {row}"), &all.to_string()));
+        }
+        let mut shape = self.file.image_shape()?.unwrap_or_default();
+        if shape.is_empty() {
+            return self.shaped(hdu, vec![0], vec![]);
+        }
+        let size: usize = shape[1..].iter().product();
+        let mut data = vec![T::default(); rows.len() * size];
+        // one call for rows that follow each other
+        let mut start = 0;
+        for run in rows.chunk_by(|a, b| a + 1 == *b) {
+            let mut first = [1; 9];
+            first[shape.len() - 1] = run[0] as i64 + 1;
+            let end = start + run.len() * size;
+            self.file.pixels_from(first, &mut data[start..end], blank)?;
+            start = end;
+        }
+        shape[0] = rows.len();
+        self.shaped(hdu, shape, data)
+    }
+
     fn pixels<T: Pixel>(&mut self, hdu: &str, blank: Option<T>) -> Result<ArrayD<T>> {
         let shape = self.enter_image(hdu)?;
         let data = self.file.pixels(shape.iter().product(), blank)?;
