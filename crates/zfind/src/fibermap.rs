@@ -2,6 +2,7 @@
 
 use crate::input::{Entry, Inputs, Source};
 use datamodel::{Column, ColumnData, Fibermap, Table, mask::fiber, mask::zwarn};
+use std::collections::HashSet;
 
 /// Columns of single exposures, which a coadd's FIBERMAP does not have and its EXP_FIBERMAP has (besides TARGETID and
 /// those of the fibre).
@@ -80,13 +81,14 @@ pub fn of_targets(inputs: &Inputs) -> Fibermap {
 
 /// One row a target and exposure: those of the coadds, and those of single exposures.
 pub fn of_exposures(inputs: &Inputs) -> Option<Fibermap> {
+    let known: HashSet<i64> = inputs.targets.iter().map(|t| t.id).collect();
     let mut parts: Vec<Fibermap> = Vec::new();
     for (file, source) in inputs.sources.iter().enumerate() {
         match source {
             Source::Desi { spectra, .. } if source.is_coadd() => {
                 let Some(exposures) = &spectra.exp_fibermap else { continue };
                 let ids = exposures.targetids();
-                let wanted = |r: &usize| inputs.targets.iter().any(|t| t.id == ids[*r]);
+                let wanted = |r: &usize| known.contains(&ids[*r]);
                 parts.push(exposures.select(&(0..ids.len()).filter(wanted).collect::<Vec<_>>()));
             }
             Source::Desi { spectra, .. } => {
@@ -180,42 +182,53 @@ fn rows(inputs: &Inputs, wanted: &[(usize, usize)]) -> Fibermap {
     stacked.select(&wanted.iter().map(|&(f, r)| starts[f] + r).collect::<Vec<_>>())
 }
 
-/// One below the other, with the columns that any of them has: 0 or empty where one lacks it. A column whose type or
-/// shape differs from the first file's is taken to be lacking.
+/// One below the other, with the columns that any of them has: 0 or empty where one lacks it.
 fn stack(parts: &[&Fibermap]) -> Option<Fibermap> {
     let (first, others) = parts.split_first()?;
     let mut stacked = (*first).clone();
-    for part in others {
-        let mut table = with_columns_of(&stacked.table, &part.table);
-        let below = with_columns_of(&part.table, &table);
-        let below = conforming(&below, &table);
-        if let Err(column) = table.append(&below) {
-            log::warn!("fibermaps: column {column} differs between the files and is left out");
-            return Some(stacked);
+    for column in others.iter().flat_map(|p| p.table.columns()) {
+        if stacked.table.column(&column.name).is_none() {
+            stacked.table.set_column(empty(column, first.len()));
         }
-        stacked.table = table;
+    }
+    for part in others {
+        if let Err(column) = stacked.table.append(&conforming(&part.table, &stacked.table)) {
+            log::warn!("fibermaps: column {column} differs between the files, whose rows are left out");
+        }
     }
     Some(stacked)
 }
 
-/// The table, with empty columns for those that only `other` has.
-fn with_columns_of(table: &Table, other: &Table) -> Table {
-    let mut t = table.clone();
-    for c in other.columns().iter().filter(|c| table.column(&c.name).is_none()) {
-        t.set_column(empty(c, table.nrows()));
+/// The columns of `like`, in its types and shapes.
+fn conforming(table: &Table, like: &Table) -> Table {
+    let mut t = Table::new();
+    for c in like.columns() {
+        let same = table.column(&c.name).and_then(|o| converted(o, c));
+        t.set_column(same.unwrap_or_else(|| empty(c, table.nrows())));
     }
     t
 }
 
-/// The columns of `shape_of`, in its types and shapes.
-fn conforming(table: &Table, shape_of: &Table) -> Table {
-    let mut t = Table::new();
-    for c in shape_of.columns() {
-        let alike =
-            |o: &&Column| o.shape == c.shape && std::mem::discriminant(&o.data) == std::mem::discriminant(&c.data);
-        t.set_column(table.column(&c.name).filter(alike).cloned().unwrap_or_else(|| empty(c, table.nrows())));
+/// A column in the type of another: integers and reals of any width; `None` if it has another shape or kind, or values
+/// that the type does not hold.
+fn converted(column: &Column, like: &Column) -> Option<Column> {
+    fn narrow<T: TryFrom<i64>>(values: Vec<i64>) -> Option<Vec<T>> {
+        values.into_iter().map(|x| x.try_into().ok()).collect()
     }
-    t
+    let alike = std::mem::discriminant(&column.data) == std::mem::discriminant(&like.data);
+    if column.shape != like.shape || alike {
+        return (column.shape == like.shape).then(|| column.clone());
+    }
+    let data = match &like.data {
+        ColumnData::U8(_) => ColumnData::U8(narrow(column.data.to_i64()?)?),
+        ColumnData::I16(_) => ColumnData::I16(narrow(column.data.to_i64()?)?),
+        ColumnData::I32(_) => ColumnData::I32(narrow(column.data.to_i64()?)?),
+        ColumnData::I64(_) => ColumnData::I64(column.data.to_i64()?),
+        ColumnData::F32(_) => ColumnData::F32(column.data.to_f64()?.into_iter().map(|x| x as f32).collect()),
+        ColumnData::F64(_) => ColumnData::F64(column.data.to_f64()?),
+        ColumnData::Bool(_) | ColumnData::Str { .. } => return None,
+    };
+    Some(Column { data, ..like.clone() })
 }
 
 /// A column of zeros or empty strings.
@@ -238,4 +251,33 @@ fn without(table: &Table, name: &str) -> Table {
     let mut t = Table::new();
     table.columns().iter().filter(|c| c.name != name).for_each(|c| _ = t.set_column(c.clone()));
     t
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datamodel::Header;
+
+    fn fibermap(columns: &[(&str, ColumnData)]) -> Fibermap {
+        let mut table = Table::new();
+        columns.iter().for_each(|(name, data)| _ = table.set(name, "", data.clone()));
+        Fibermap { header: Header::new(), table }
+    }
+
+    /// Types differ between the releases: values are kept where the first file's type holds them.
+    #[test]
+    fn fibermaps_of_other_types_and_columns_are_stacked() {
+        let a = fibermap(&[("TARGETID", ColumnData::I64(vec![1])), ("FLUX", ColumnData::F32(vec![0.5]))]);
+        let b = fibermap(&[
+            ("FLUX", ColumnData::F64(vec![0.25, 4.0])),
+            ("TARGETID", ColumnData::I32(vec![2, 3])),
+            ("TILE", ColumnData::I16(vec![7, 8])),
+        ]);
+        let c = fibermap(&[("TILE", ColumnData::I64(vec![70_000])), ("TARGETID", ColumnData::F64(vec![4.0]))]);
+        let t = stack(&[&a, &b, &c]).unwrap().table;
+        // a real number is no TARGETID, and 70,000 no 16-bit integer
+        assert_eq!(t.ints("TARGETID"), Some(vec![1, 2, 3, 0]));
+        assert_eq!(t.column("FLUX").unwrap().data, ColumnData::F32(vec![0.5, 0.25, 4.0, 0.0]));
+        assert_eq!(t.column("TILE").unwrap().data, ColumnData::I16(vec![0, 7, 8, 0]));
+    }
 }

@@ -5,7 +5,7 @@ use crate::{
     sdss::{self, SdssSpectra},
     spectrum::{Channel, Grid, Target},
 };
-use datamodel::{Band, BandSpectra, Fibermap, Result, Spectra, fits::FitsReader, mask::fiber};
+use datamodel::{Band, BandSpectra, Error, Fibermap, Result, Spectra, fits::FitsReader, mask::fiber, same_wavelengths};
 use ndarray::s;
 use numerics::Resolution;
 use std::{
@@ -55,6 +55,15 @@ impl Source {
         }
         drop(fits);
         let spectra = Spectra::read_masking(path)?;
+        if spectra.fibermap.table.ints("TARGETID").is_none() {
+            return Err(Error::Invalid {
+                path: path.to_path_buf(),
+                hdu: "FIBERMAP".into(),
+                item: "column TARGETID".into(),
+                expected: "integers".into(),
+                found: "nothing".into(),
+            });
+        }
         let grids = spectra.bands.iter().map(|(band, b)| (*band, shared(known, &b.wave))).collect();
         Ok(Self::Desi { spectra: Box::new(spectra), grids })
     }
@@ -86,11 +95,9 @@ impl Source {
     }
 }
 
-/// The grid of these wavelengths, the one made before if they agree to 1e-4 Angstrom.
+/// The grid of these wavelengths, the one made before if they are the same.
 fn shared(known: &mut Vec<Arc<Grid>>, wave: &[f64]) -> Arc<Grid> {
-    let same =
-        |g: &&Arc<Grid>| g.wave.len() == wave.len() && g.wave.iter().zip(wave).all(|(a, b)| (a - b).abs() < 1e-4);
-    if let Some(grid) = known.iter().find(same) {
+    if let Some(grid) = known.iter().find(|g| same_wavelengths(&g.wave, wave)) {
         return grid.clone();
     }
     known.push(Arc::new(Grid::new(wave.to_vec())));

@@ -4,7 +4,10 @@ mod plotting;
 
 use datamodel::Header;
 use rayon::prelude::*;
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 use zfind::{
     archetype::Archetypes,
     details,
@@ -116,7 +119,15 @@ fn files(args: &Args) -> Result<(Vec<PathBuf>, PathBuf), step::Error> {
     };
     let folder = PathBuf::from(variable("DESI_SPECTRO_REDUX")?).join(variable("SPECPROD")?).join("bricks").join(brick);
     let outfile = args.outfile.clone().unwrap_or_else(|| folder.join(format!("zbest-{brick}.fits")));
-    Ok((vec![folder.join(format!("brick-{brick}.fits"))], outfile))
+    Ok((brick_files(&folder, brick), outfile))
+}
+
+/// The file of a brick, or where there is none those of its arms, as in productions of 2016.
+fn brick_files(folder: &Path, brick: &str) -> Vec<PathBuf> {
+    let whole = folder.join(format!("brick-{brick}.fits"));
+    let arms = ["b", "r", "z"].map(|arm| folder.join(format!("brick-{arm}-{brick}.fits")));
+    let arms: Vec<PathBuf> = arms.into_iter().filter(|f| f.exists()).collect();
+    if whole.exists() || arms.is_empty() { vec![whole] } else { arms }
 }
 
 fn read_templates(paths: &[PathBuf]) -> Result<Vec<templates::Template>, step::Error> {

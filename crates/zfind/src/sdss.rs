@@ -51,7 +51,8 @@ struct Fibre {
 
 /// Whether a file holds spectra of SDSS (and none of DESI).
 pub fn is_sdss(fits: &FitsReader) -> bool {
-    fits.has("COADD") || (!fits.has("FIBERMAP") && fits.has("1") && !fits.has("FLUX"))
+    let desi = ["FIBERMAP", "FLUX", "B_FLUX", "R_FLUX", "Z_FLUX", "BRZ_FLUX"];
+    fits.has("COADD") || (fits.has("1") && !desi.iter().any(|hdu| fits.has(hdu)))
 }
 
 impl SdssSpectra {

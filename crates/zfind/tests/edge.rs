@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::synthetic::{NWAVE, is_found, spectra, templates};
 use datamodel::{
-    Band, BandSpectra, ColumnData, Fibermap, Header, Spectra, Table, Zbest,
+    Band, ColumnData, Header, Spectra, Zbest,
     mask::{fiber, zwarn},
-    zbest::Redshift,
 };
-use ndarray::{Array2, Array3};
-use std::{collections::BTreeMap, path::Path, process::Command};
-use templates::{Igm, Method, Template};
+use std::process::Command;
 use zfind::{
     finder::Finder,
     input::{Inputs, Source},
@@ -17,68 +17,12 @@ use zfind::{
     spectrum::Grid,
 };
 
-const NWAVE: usize = 400;
-
-/// Two vectors: a flat continuum, and three emission lines.
-fn template(spectype: &str, lines: [f64; 3]) -> Template {
-    let wave: Vec<f64> = (0..12000).map(|i| 2500.0 + 0.5 * f64::from(i)).collect();
-    let line = |w: f64| lines.iter().map(|l| (-0.5 * ((w - l) / 4.0).powi(2)).exp()).sum::<f64>();
-    let basis = Array2::from_shape_fn((2, wave.len()), |(v, i)| if v == 0 { 1.0 } else { line(wave[i]) });
-    Template {
-        spectype: spectype.into(),
-        subtype: String::new(),
-        version: "0".into(),
-        source: "test".into(),
-        wave,
-        basis,
-        redshifts: (0..400).map(|i| 10f64.powf(3e-4 * f64::from(i)) - 1.0).collect(),
-        igm: Igm::None,
-        method: Method::Pca,
-    }
-}
-
-/// Spectra of the first template at z = 0.1, one a row, in the bands B and R.
-fn spectra(ids: &[i64]) -> Spectra {
-    let n = ids.len();
-    let mut bands = BTreeMap::new();
-    for (band, first) in [(Band::B, 4000.0), (Band::R, 5000.0)] {
-        let wave: Vec<f64> = (0..NWAVE).map(|i| first + 2.0 * i as f64).collect();
-        let line =
-            |w: f64| [4000.0, 4900.0, 5100.0].iter().map(|l| (-0.5 * ((w / 1.1 - l) / 4.0).powi(2)).exp()).sum::<f64>();
-        let noise = |r: usize, i: usize| ((r * 7919 + i * 104_729) % 1000) as f64 / 500.0 - 1.0;
-        let flux = Array2::from_shape_fn((n, NWAVE), |(r, i)| (2.0 + 9.0 * line(wave[i]) + 0.2 * noise(r, i)) as f32);
-        let mut resolution = Array3::zeros((n, 3, NWAVE));
-        resolution.slice_mut(ndarray::s![.., 1, ..]).fill(1.0);
-        let ivar = Array2::from_elem((n, NWAVE), 40.0);
-        bands.insert(band, BandSpectra { wave, flux, ivar, mask: Array2::zeros((n, NWAVE)), resolution });
-    }
-    let mut table = Table::new();
-    table.set("TARGETID", "", ColumnData::I64(ids.to_vec()));
-    table.set("OBJTYPE", "", ColumnData::Str { width: 3, values: vec!["TGT".into(); n] });
-    table.set("FIBERSTATUS", "", ColumnData::I32(vec![0; n]));
-    table.set("EXPID", "", ColumnData::I32((0..n as i32).collect()));
-    table.set("NIGHT", "", ColumnData::I32(vec![20260101; n]));
-    table.set("EXPTIME", "s", ColumnData::F64(vec![900.0; n]));
-    Spectra {
-        header: Header::new(),
-        fibermap: Fibermap { header: Header::new(), table },
-        exp_fibermap: None,
-        bands,
-        scores: None,
-    }
-}
-
 fn fit(spectra: Spectra) -> Zbest {
     let grids = spectra.bands.iter().map(|(b, d)| (*b, std::sync::Arc::new(Grid::new(d.wave.clone())))).collect();
     let inputs = Inputs::new(vec![Source::Desi { spectra: Box::new(spectra), grids }], &[]);
-    let templates = vec![template("GALAXY", [4000.0, 4900.0, 5100.0]), template("QSO", [4200.0, 4800.0, 4850.0])];
-    let finder = Finder::new(templates, inputs.range(), 3, false);
+    let finder = Finder::new(templates(), inputs.range(), 3, false);
     let answers: Vec<_> = inputs.targets.iter().map(|t| finder.run(inputs.target(t), None)).collect();
     output::zbest(&inputs, &finder, &answers, Header::new())
-}
-
-fn is_found(r: &Redshift) -> bool {
-    r.zwarn == 0 && r.spectype == "GALAXY" && (r.z - 0.1).abs() < 3.0 * r.zerr.max(1e-5) && r.deltachi2 > 100.0
 }
 
 #[test]
@@ -134,48 +78,6 @@ fn duplicates_are_coadded_and_counted() {
     assert_eq!(t.floats("COADD_EXPTIME"), Some(vec![2700.0, 900.0]));
     assert!(t.column("EXPID").is_none());
     assert_eq!(double.exp_fibermap.map(|e| e.len()), Some(4));
-}
-
-fn desi_zfind(arguments: &[&str]) -> (Option<i32>, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_desi_zfind"));
-    let output = command.env_remove("RR_TEMPLATE_DIR").args(arguments).output().unwrap();
-    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
-#[test]
-fn the_program_says_what_is_wrong() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).display().to_string();
-    let (code, log) = desi_zfind(&["--infiles", &path("absent.fits"), "-o", &path("z.fits")]);
-    assert!(code == Some(3) && log.contains("absent.fits"), "{code:?} {log}");
-    let (code, _) = desi_zfind(&["-o", &path("z.fits")]);
-    assert_eq!(code, Some(2));
-    let empty = spectra(&[1, 2]);
-    let none = Spectra {
-        fibermap: empty.fibermap.select(&[]),
-        bands: empty.bands.iter().map(|(b, d)| (*b, rows_of(d, 0))).collect(),
-        ..empty
-    };
-    // a file without rows may be refused on writing already
-    if none.write(Path::new(&path("empty.fits"))).is_ok() {
-        let (code, log) = desi_zfind(&["--infiles", &path("empty.fits"), "-o", &path("z.fits")]);
-        assert!(code == Some(1) && log.contains("empty.fits"), "{code:?} {log}");
-    }
-    assert!(!Path::new(&path("z.fits")).exists());
-    spectra(&[1, 2]).write(Path::new(&path("s.fits"))).unwrap();
-    let (code, log) = desi_zfind(&["--infiles", &path("s.fits"), "-o", &path("z.fits"), "--targetids", "7"]);
-    assert!(code == Some(1) && log.contains("--targetids"), "{code:?} {log}");
-}
-
-fn rows_of(data: &BandSpectra, n: usize) -> BandSpectra {
-    let rows = ndarray::s![..n, ..];
-    BandSpectra {
-        wave: data.wave.clone(),
-        flux: data.flux.slice(rows).to_owned(),
-        ivar: data.ivar.slice(rows).to_owned(),
-        mask: data.mask.slice(rows).to_owned(),
-        resolution: data.resolution.slice(ndarray::s![..n, .., ..]).to_owned(),
-    }
 }
 
 #[test]

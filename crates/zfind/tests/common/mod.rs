@@ -1,6 +1,8 @@
 //! Data of the shared folder; absent where it is absent.
 #![allow(dead_code)]
 
+pub mod synthetic;
+
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use zfind::{
