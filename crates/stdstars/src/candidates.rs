@@ -1,6 +1,6 @@
 //! The standard stars of the frames: their photometry and spectra.
 
-use crate::spectrum::StarSpectrum;
+use crate::{photometry::Photometry, spectrum::StarSpectrum};
 use datamodel::{Band, Fibermap, Frame, mask::fiber};
 use numerics::robust;
 
@@ -11,12 +11,8 @@ pub struct Candidate {
     pub targetid: i64,
     /// Global FIBER.
     pub fiber: i32,
-    /// AB magnitude in r as observed.
-    pub mag_r: f64,
-    /// G-R without the dust of the Milky Way, mag.
-    pub color: f64,
-    /// E(B-V), mag.
-    pub ebv: f64,
+    /// Its brightness and colours.
+    pub photometry: Photometry,
     /// Median S/N per bin in b, r, z; 0 without that arm.
     pub snr: [f64; 3],
     /// Its spectra of all arms and exposures.
@@ -42,11 +38,6 @@ pub struct Found {
     pub stars: Vec<Candidate>,
 }
 
-/// Galactic extinction of DECam g and r over E(B-V), as DESI's targets have it (Schlafly & Finkbeiner 2011,
-/// ApJ 737, 103).
-const EXTINCTION_G: f64 = 3.214;
-const EXTINCTION_R: f64 = 2.165;
-
 /// Rows of the standard stars of a fibermap.
 pub fn star_rows(fibermap: &Fibermap) -> Vec<usize> {
     (0..fibermap.len()).zip(fibermap.is_standard()).filter(|(_, is)| *is).map(|(i, _)| i).collect()
@@ -67,20 +58,23 @@ pub fn collect(frames: &[Frame]) -> Found {
             bad_fiber += 1;
             continue;
         };
-        match candidate(&frames[first].fibermap, row, fiber) {
-            None => no_photometry += 1,
-            Some(mut star) => {
-                star.spectra = observed.iter().map(|&(k, row)| StarSpectrum::of(&frames[k], row)).collect();
-                star.snr = Band::ALL.map(|band| snr(&star.spectra, band));
-                found.stars.push(star);
-            }
-        }
+        let fibermap = &frames[first].fibermap;
+        let Some(photometry) = Photometry::of(fibermap, row) else {
+            no_photometry += 1;
+            continue;
+        };
+        let spectra: Vec<StarSpectrum> = observed.iter().map(|&(k, row)| StarSpectrum::of(&frames[k], row)).collect();
+        let snr = Band::ALL.map(|band| snr(&spectra, band));
+        found.stars.push(Candidate { targetid: fibermap.targetids()[row], fiber, photometry, snr, spectra });
     }
-    found.lost = vec![(bad_fiber, "have a bad FIBERSTATUS or no data"), (no_photometry, "have no FLUX_G and FLUX_R")];
+    found.lost = vec![
+        (bad_fiber, "have a bad FIBERSTATUS or no data"),
+        (no_photometry, "have neither FLUX_G and FLUX_R nor magnitudes of Gaia"),
+    ];
     found
 }
 
-/// (frame, row) of a fibre where its status and data are good.
+/// (frame, row) of a fibre where its status and data are good and it looks at what it looked at first.
 fn good_rows(frames: &[Frame], fiber: i32) -> Vec<(usize, usize)> {
     let good_row = |frame: &Frame| {
         let row = frame.fibermap.fibers().iter().position(|f| *f == fiber)?;
@@ -88,18 +82,12 @@ fn good_rows(frames: &[Frame], fiber: i32) -> Vec<(usize, usize)> {
         let good = frame.fibermap.fiberstatus()[row] & bad == 0 && frame.good_ivar(row).iter().any(|w| *w > 0.0);
         good.then_some(row)
     };
-    frames.iter().enumerate().filter_map(|(k, f)| Some((k, good_row(f)?))).collect()
-}
-
-/// The photometry of a row; `None` without flux in g and r.
-fn candidate(fibermap: &Fibermap, row: usize, fiber: i32) -> Option<Candidate> {
-    let value = |name: &str| fibermap.table.floats(name).map(|v| v[row]);
-    let magnitude = |name: &str| value(name).filter(|f| *f > 0.0 && f.is_finite()).map(|f| 22.5 - 2.5 * f.log10());
-    let (g, r) = (magnitude("FLUX_G")?, magnitude("FLUX_R")?);
-    let ebv = value("EBV").filter(|e| e.is_finite() && *e > 0.0).unwrap_or(0.0);
-    let color = g - r - ebv * (EXTINCTION_G - EXTINCTION_R);
-    let targetid = fibermap.targetids()[row];
-    Some(Candidate { targetid, fiber, mag_r: r, color, ebv, snr: [0.0; 3], spectra: vec![] })
+    let mut rows: Vec<(usize, usize)> =
+        frames.iter().enumerate().filter_map(|(k, f)| Some((k, good_row(f)?))).collect();
+    let target = |&(k, row): &(usize, usize)| frames[k].fibermap.targetids()[row];
+    let first = rows.first().map(target);
+    rows.retain(|r| Some(target(r)) == first);
+    rows
 }
 
 /// Median S/N per bin over the spectra of a band.

@@ -24,7 +24,7 @@ pub struct Fit {
     pub feh: f64,
     /// chi2 per degree of freedom.
     pub chi2dof: f64,
-    /// G-R of the model, mag.
+    /// Colour of the model in the star's bands, mag.
     pub color: f64,
     /// (model, weight): the star is the sum of the models' fluxes times these, in arbitrary units.
     pub coefficients: Vec<(usize, f64)>,
@@ -40,8 +40,9 @@ const COLOR_ERROR: f64 = 0.03;
 /// What is fitted: the arms with lines, their weights for velocity and for type.
 struct Problem<'a> {
     grid: &'a Grid,
-    /// G-R of the star, mag.
+    /// Colour of the star, and of the models in the same bands, mag.
     color: f64,
+    colors: &'a [f64],
     spectra: Vec<&'a StarSpectrum>,
     for_velocity: Vec<Vec<f64>>,
     for_type: Vec<Vec<f64>>,
@@ -55,16 +56,18 @@ pub fn fit(star: &Candidate, grid: &Grid, params: &Params) -> Option<Fit> {
     let weights = |keep: fn(f64) -> bool| -> Vec<Vec<f64>> {
         spectra.iter().map(|s: &&StarSpectrum| s.weights(params.template_error, keep)).collect()
     };
+    let colors = grid.colors(star.photometry.system);
     let problem = Problem {
         grid,
-        color: star.color,
+        color: star.photometry.color,
+        colors,
         for_velocity: weights(|w| !masks::is_interstellar(w)),
         for_type: weights(|_| true),
         spectra,
     };
-    let window: Vec<usize> =
-        (0..grid.models.len()).filter(|&k| (grid.color[k] - star.color).abs() <= params.delta_color).collect();
-    let first = typical(grid, &window, star.color)?;
+    let near = |k: &usize| (colors[*k] - problem.color).abs() <= params.delta_color;
+    let window: Vec<usize> = (0..grid.models.len()).filter(near).collect();
+    let first = problem.typical(&window)?;
     let z = problem.velocity(first, -params.max_z, params.max_z, COARSE);
     let (best, _) = problem.best(&window, z)?;
     let z = problem.velocity(best, z - 10.0 * FINE, z + 10.0 * FINE, FINE);
@@ -72,16 +75,22 @@ pub fn fit(star: &Candidate, grid: &Grid, params: &Params) -> Option<Fit> {
     Some(problem.interpolated(best, z))
 }
 
-/// A dwarf of the halo with the star's colour.
-fn typical(grid: &Grid, window: &[usize], color: f64) -> Option<usize> {
-    let distance = |k: usize| {
-        let [_, g, m] = grid.node[k];
-        ((grid.color[k] - color) / 0.05).powi(2) + (grid.axes[1][g] - 4.0).powi(2) + (grid.axes[2][m] + 1.0).powi(2)
-    };
-    window.iter().copied().min_by(|&a, &b| distance(a).total_cmp(&distance(b)))
-}
-
 impl Problem<'_> {
+    /// A dwarf of the halo with the star's colour.
+    fn typical(&self, window: &[usize]) -> Option<usize> {
+        let distance = |k: usize| {
+            let [_, g, m] = self.grid.node[k];
+            let (logg, feh) = (self.grid.axes[1][g], self.grid.axes[2][m]);
+            ((self.colors[k] - self.color) / 0.05).powi(2) + (logg - 4.0).powi(2) + (feh + 1.0).powi(2)
+        };
+        window.iter().copied().min_by(|&a, &b| distance(a).total_cmp(&distance(b)))
+    }
+
+    /// Colour of a mixture of models.
+    fn mean_color(&self, mixture: &[(usize, f64)]) -> f64 {
+        mixture.iter().map(|&(k, c)| c * self.colors[k]).sum()
+    }
+
     fn positions(&self, z: f64) -> Vec<Positions> {
         self.spectra.iter().map(|s| s.positions(&self.grid.wave, z)).collect()
     }
@@ -117,8 +126,7 @@ impl Problem<'_> {
     /// The model of least chi2 among those given.
     fn best(&self, window: &[usize], z: f64) -> Option<(usize, f64)> {
         let positions = self.positions(z);
-        let chi2 =
-            |k: usize| self.chi2(&self.project(k, &positions), &self.for_type) + self.color_chi2(self.grid.color[k]);
+        let chi2 = |k: usize| self.chi2(&self.project(k, &positions), &self.for_type) + self.color_chi2(self.colors[k]);
         window.iter().map(|&k| (k, chi2(k))).min_by(|a, b| a.1.total_cmp(&b.1))
     }
 
@@ -134,7 +142,7 @@ impl Problem<'_> {
                 cache.entry(k).or_insert_with(|| self.project(k, &positions));
             }
             let spectra = self.chi2(&mixture(&corners, &cache, self.spectra.len()), &self.for_type);
-            spectra + self.color_chi2(self.grid.mean_color(&corners))
+            spectra + self.color_chi2(self.mean_color(&corners))
         };
         let mut point = self.grid.node[best].map(|i| i as f64);
         let mut chi2 = evaluate(point);
@@ -160,7 +168,7 @@ impl Problem<'_> {
             logg: parameter(1),
             feh: parameter(2),
             chi2dof: chi2 / degrees.max(1.0),
-            color: self.grid.mean_color(&corners),
+            color: self.mean_color(&corners),
             coefficients: corners.iter().map(|&(k, c)| (k, c / self.grid.norm[k])).collect(),
         }
     }

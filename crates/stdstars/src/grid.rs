@@ -1,8 +1,9 @@
 //! The star models as a grid in (Teff, log g, [Fe/H]).
 
-use crate::{Error, spectrum::Model};
+use crate::{Error, photometry::System, spectrum::Model};
+use rayon::prelude::*;
 use std::collections::HashMap;
-use templates::{StarGrid, filters};
+use templates::StarGrid;
 
 /// Models normalised to unit flux around r, with their place in the grid and colour.
 #[derive(Debug, Clone)]
@@ -13,8 +14,9 @@ pub struct Grid {
     pub models: Vec<Model>,
     /// Mean flux that each was divided by.
     pub norm: Vec<f64>,
-    /// G-R of each, mag; NaN where the model does not cover the bands.
-    pub color: Vec<f64>,
+    /// Colour of each in the bands of each photometric system that is used, AB mag; NaN where the model does not cover
+    /// the bands.
+    colors: [Vec<f64>; 2],
     /// Values of Teff (K), log g, [Fe/H] that occur, ascending.
     pub axes: [Vec<f64>; 3],
     /// Indices on the axes of each model.
@@ -26,11 +28,11 @@ pub struct Grid {
 const NORM_RANGE: (f64, f64) = (5500.0, 6500.0);
 
 impl Grid {
-    /// From the models.
+    /// From the models, with the colours of these photometric systems.
     ///
     /// # Errors
     /// [`Error::Grid`] if there is none, or none covers the normalisation range.
-    pub fn new(grid: &StarGrid) -> Result<Self, Error> {
+    pub fn new(grid: &StarGrid, systems: &[System]) -> Result<Self, Error> {
         let bins = grid.wave.partition_point(|w| *w < NORM_RANGE.0)..grid.wave.partition_point(|w| *w < NORM_RANGE.1);
         if grid.teff.is_empty() || bins.is_empty() {
             return Err(Error::Grid("no model covers 5500 to 6500 Angstrom"));
@@ -41,11 +43,15 @@ impl Grid {
             return Err(Error::Grid("a model has no flux between 5500 and 6500 Angstrom"));
         }
         let flux = |k: usize| -> Vec<f64> { grid.flux.row(k).iter().map(|f| f / norm[k]).collect() };
-        let color = |k: usize| {
+        let color = |k: usize, system: System| {
             let f = flux(k);
-            let mag = |filter: &filters::Filter| filter.ab_magnitude(&grid.wave, &f);
-            mag(&filters::DECAM_G).zip(mag(&filters::DECAM_R)).map_or(f64::NAN, |(g, r)| g - r)
+            let [blue, red] = system.color_bands().map(|filter| filter.ab_magnitude(&grid.wave, &f));
+            blue.zip(red).map_or(f64::NAN, |(b, r)| b - r)
         };
+        let colors = System::ALL.map(|system| {
+            let models = if systems.contains(&system) { norm.len() } else { 0 };
+            (0..models).into_par_iter().map(|k| color(k, system)).collect()
+        });
         let axes = [&grid.teff, &grid.logg, &grid.feh].map(|v| distinct(v));
         let index = |axis: usize, value: f64| axes[axis].iter().position(|a| *a == value).unwrap_or(0);
         let node: Vec<[usize; 3]> =
@@ -53,7 +59,7 @@ impl Grid {
         let at = node.iter().enumerate().map(|(k, n)| (*n, k)).collect();
         Ok(Self {
             models: (0..norm.len()).map(|k| Model::new(&grid.wave, flux(k))).collect(),
-            color: (0..norm.len()).map(color).collect(),
+            colors,
             wave: grid.wave.clone(),
             norm,
             axes,
@@ -88,9 +94,9 @@ impl Grid {
         std::array::from_fn(|axis| point[axis].clamp(0.0, (self.axes[axis].len() - 1) as f64))
     }
 
-    /// G-R of a mixture of models.
-    pub fn mean_color(&self, mixture: &[(usize, f64)]) -> f64 {
-        mixture.iter().map(|&(k, c)| c * self.color[k]).sum()
+    /// Colours of the models in a photometric system.
+    pub fn colors(&self, system: System) -> &[f64] {
+        &self.colors[system as usize]
     }
 
     /// Teff, log g or [Fe/H] at a point on its axis.

@@ -8,7 +8,7 @@ pub mod candidates;
 mod fit;
 mod grid;
 mod masks;
-mod photometry;
+pub mod photometry;
 mod spectrum;
 
 use candidates::Candidate;
@@ -16,13 +16,14 @@ use datamodel::{StdStars, stdstars::StarFit};
 use fit::Fit;
 use grid::Grid;
 use ndarray::Array2;
+use photometry::System;
 use rayon::prelude::*;
 use templates::StarGrid;
 
 /// How stars are chosen and fitted.
 #[derive(Debug, Clone)]
 pub struct Params {
-    /// Models within this many magnitudes of the star's G-R are tried.
+    /// Models within this many magnitudes of the star's colour are tried.
     pub delta_color: f64,
     /// Least median S/N per bin in the bluest arm.
     pub min_snr: f64,
@@ -62,9 +63,10 @@ pub enum Error {
 /// # Errors
 /// [`Error::NoStar`]; [`Error::Grid`].
 pub fn run(found: candidates::Found, models: &StarGrid, params: &Params) -> Result<StdStars, Error> {
-    let grid = Grid::new(models)?;
     let candidates::Found { labelled, mut lost, mut stars } = found;
     select(&mut stars, &mut lost, params);
+    let systems: Vec<System> = stars.iter().map(|s| s.photometry.system).collect();
+    let grid = Grid::new(models, &systems)?;
     let fits: Vec<(Candidate, Option<Fit>)> = stars
         .into_par_iter()
         .map(|star| {
@@ -83,14 +85,14 @@ pub fn run(found: candidates::Found, models: &StarGrid, params: &Params) -> Resu
     }
     for (star, fit) in &fitted {
         log::info!(
-            "fibre {}: Teff {:.0} K, log g {:.2}, [Fe/H] {:.2}, v {:.0} km/s, chi2 {:.2}, G-R {:.3} (model {:.3})",
+            "fibre {}: Teff {:.0} K, log g {:.2}, [Fe/H] {:.2}, v {:.0} km/s, chi2 {:.2}, colour {:.3} (model {:.3})",
             star.fiber,
             fit.teff,
             fit.logg,
             fit.feh,
             numerics::LIGHT_KMS * fit.z,
             fit.chi2dof,
-            star.color,
+            star.photometry.color,
             fit.color
         );
     }
@@ -109,7 +111,7 @@ fn select(stars: &mut Vec<Candidate>, lost: &mut Vec<(usize, &'static str)>, par
 
 /// Drops stars that no model describes while models describe the others: they are something else.
 fn drop_bad_fits(fitted: &mut Vec<(Candidate, Fit)>) {
-    const WORST: f64 = 3.0;
+    const WORST: f64 = 2.0;
     if fitted.len() < 3 {
         return;
     }
@@ -137,7 +139,7 @@ fn assemble(fitted: &[(Candidate, Fit)], models: &StarGrid) -> StdStars {
         input_frames: vec![],
     };
     for (k, (star, fit)) in fitted.iter().enumerate() {
-        let flux = photometry::normalised(star, fit, models);
+        let flux = photometry::normalised(&star.photometry, fit, models);
         out.flux.row_mut(k).iter_mut().zip(flux).for_each(|(o, f)| *o = f as f32);
         fit.coefficients.iter().for_each(|&(model, c)| out.coeff[(k, model)] = c);
     }
@@ -153,7 +155,7 @@ fn summary(star: &Candidate, fit: &Fit) -> StarFit {
         feh: fit.feh,
         chi2dof: fit.chi2dof,
         redshift: fit.z,
-        data_color: star.color,
+        data_color: star.photometry.color,
         model_color: fit.color,
         snr: star.snr,
     }

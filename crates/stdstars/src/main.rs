@@ -19,7 +19,7 @@ struct Args {
     /// Star models (TEFF, LOGG, FEH); the built-in grid without
     #[arg(long)]
     starmodels: Option<PathBuf>,
-    /// Models within this many magnitudes of a star's G-R are tried
+    /// Models within this many magnitudes of a star's colour (G-R, or Gaia's BP-RP) are tried
     #[arg(long, default_value_t = 0.2, value_name = "MAG")]
     delta_color: f64,
     /// Models of the stars to write (stdstars-SPECTROGRAPH-EXPID.fits)

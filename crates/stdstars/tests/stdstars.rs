@@ -2,7 +2,7 @@
 
 use calibrate::testing::{Instrument, fibermap_of, frame_of};
 use datamodel::{ColumnData, Frame, mask::target};
-use stdstars::{Error, Params, candidates, run};
+use stdstars::{Error, Params, candidates, photometry::System, run};
 use templates::{StarGrid, dust, filters};
 
 const NWAVE: usize = 2250;
@@ -85,10 +85,63 @@ fn what_is_no_standard_star_is_told() {
     assert_eq!(
         error.to_string(),
         "no standard star can be fitted: 4 fibres have the target bits of one; of these 1 have a bad FIBERSTATUS or no data, \
-         1 have no FLUX_G and FLUX_R, 1 are too faint, 1 have a colour that no model has"
+         1 have neither FLUX_G and FLUX_R nor magnitudes of Gaia, 1 are too faint, 1 have a colour that no model has"
     );
     frame.fibermap.table.set("DESI_TARGET", "", ColumnData::I64(vec![0; 4]));
     let rows = candidates::star_rows(&frame.fibermap);
     let none = candidates::collect(&[calibrate::frame_rows(&frame, &rows)]);
     assert!(matches!(run(none, &grid, &Params::default()), Err(Error::NoStar { labelled: 0, .. })));
+}
+
+/// Without DECam fluxes Gaia's magnitudes tell colour and brightness, of that star alone.
+#[test]
+fn gaia_stands_in_where_the_imaging_is_missing() {
+    let grid = StarGrid::builtin();
+    let stars = [(node(&grid, 6500.0, 4.0, -1.0), 2e-4); 2];
+    let mut frame = scene(&grid, &stars, 16.5);
+    let truth = star(&grid, stars[0].0, 2e-4, 16.5);
+    for (band, filter) in [filters::GAIA_G, filters::GAIA_BP, filters::GAIA_RP].iter().enumerate() {
+        let mag = filter.ab_magnitude(&grid.wave, &truth).unwrap() - filters::GAIA_TO_AB[band];
+        let name = format!("GAIA_PHOT_{}_MEAN_MAG", ["G", "BP", "RP"][band]);
+        frame.fibermap.table.set(&name, "mag", ColumnData::F32(vec![mag as f32, 0.0]));
+    }
+    for band in ["FLUX_G", "FLUX_R"] {
+        let mut flux = frame.fibermap.table.floats(band).unwrap();
+        flux[0] = 0.0;
+        frame.fibermap.table.set(band, "", ColumnData::F64(flux));
+    }
+    let found = candidates::collect(&[frame]);
+    assert_eq!(found.stars[0].photometry.system, System::Gaia);
+    assert_eq!(found.stars[1].photometry.system, System::Imaging);
+    let fitted = run(found, &grid, &Params::default()).unwrap();
+    for k in 0..2 {
+        for range in [4000.0, 5500.0, 7000.0, 9000.0] {
+            let bins = grid.wave.partition_point(|w| *w < range)..grid.wave.partition_point(|w| *w < range + 100.0);
+            let sum = |f: &dyn Fn(usize) -> f64| bins.clone().map(f).sum::<f64>();
+            let ratio = sum(&|j| f64::from(fitted.flux[(k, j)])) / sum(&|j| truth[j]);
+            assert!((ratio - 1.0).abs() < 0.03, "star {k} at {range}: {ratio}");
+        }
+    }
+}
+
+/// A quasar and a galaxy among the standards, both of a star's colour and brightness: their lines give them away.
+#[test]
+fn what_is_no_star_is_left_out() {
+    let grid = StarGrid::builtin();
+    let stars = [(node(&grid, 6500.0, 4.0, -1.0), 0.0); 6];
+    let mut frame = scene(&grid, &stars, 16.5);
+    let line = |w: f64, at: f64, width: f64| (-0.5 * ((w - at) / width).powi(2)).exp();
+    for (j, &w) in frame.wave.clone().iter().enumerate() {
+        // the noise stays that of the star: what is compared is the shape
+        let quasar = (1.0 + 1.5 * line(w, 4600.0, 60.0) + 0.8 * line(w, 5200.0, 50.0)) * (w / 5000.0).powf(-1.0);
+        let galaxy = (w / 5000.0).powf(0.5) * if w < 4700.0 { 0.6 } else { 1.0 } * (1.0 - 0.3 * line(w, 4800.0, 8.0));
+        let level = f64::from(frame.flux[(0, 1000)]);
+        for (row, shape) in [(2, quasar), (4, galaxy)] {
+            let noise = f64::from(frame.flux[(row, j)]) - f64::from(frame.flux[(5, j)]);
+            frame.flux[(row, j)] = (level * shape + noise / 2f64.sqrt()) as f32;
+        }
+    }
+    let fitted = run(candidates::collect(&[frame]), &grid, &Params::default()).unwrap();
+    let chi2: Vec<f64> = fitted.stars.iter().map(|s| s.chi2dof).collect();
+    assert_eq!(fitted.fibers, [0, 1, 3, 5], "chi2 {chi2:?}");
 }

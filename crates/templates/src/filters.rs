@@ -93,7 +93,100 @@ pub const DECAM_Z: Filter = Filter {
     ],
 };
 
+// The passbands of Gaia's early third release (Riello et al. 2021, A&A 649, A3), rounded to 0.005 at the knots that a
+// magnitude needs, from 3500 to 10000 A where star models reach: 2% of BP and less than 1% of G and RP lie outside.
+
+/// G of Gaia, white light.
+pub const GAIA_G: Filter = Filter {
+    name: "GAIA_G",
+    curve: &[
+        (350.0, 0.125),
+        (381.0, 0.120),
+        (387.0, 0.165),
+        (403.0, 0.375),
+        (412.0, 0.45),
+        (428.0, 0.525),
+        (449.0, 0.580),
+        (534.0, 0.670),
+        (673.0, 0.720),
+        (720.0, 0.695),
+        (765.0, 0.625),
+        (814.0, 0.5),
+        (926.0, 0.145),
+        (963.0, 0.070),
+        (1000.0, 0.025),
+    ],
+};
+
+/// BP of Gaia, the blue photometer.
+pub const GAIA_BP: Filter = Filter {
+    name: "GAIA_BP",
+    curve: &[
+        (350.0, 0.185),
+        (353.0, 0.180),
+        (361.0, 0.235),
+        (378.0, 0.165),
+        (383.0, 0.170),
+        (388.0, 0.220),
+        (399.0, 0.415),
+        (406.0, 0.5),
+        (415.0, 0.560),
+        (428.0, 0.595),
+        (449.0, 0.625),
+        (481.0, 0.635),
+        (575.0, 0.605),
+        (593.0, 0.645),
+        (608.0, 0.610),
+        (629.0, 0.670),
+        (642.0, 0.605),
+        (654.0, 0.480),
+        (659.0, 0.370),
+        (667.0, 0.095),
+        (671.0, 0.025),
+        (676.0, 0.00),
+        (696.0, 0.00),
+    ],
+};
+
+/// RP of Gaia, the red photometer.
+pub const GAIA_RP: Filter = Filter {
+    name: "GAIA_RP",
+    curve: &[
+        (609.0, 0.00),
+        (620.0, 0.010),
+        (624.0, 0.060),
+        (627.0, 0.185),
+        (632.0, 0.535),
+        (634.0, 0.645),
+        (636.0, 0.710),
+        (638.0, 0.740),
+        (644.0, 0.680),
+        (673.0, 0.730),
+        (739.0, 0.745),
+        (814.0, 0.70),
+        (836.0, 0.665),
+        (889.0, 0.505),
+        (964.0, 0.20),
+        (1000.0, 0.080),
+    ],
+};
+
+/// AB magnitude less Gaia's (Vega) magnitude in G, BP and RP (Riello et al. 2021).
+pub const GAIA_TO_AB: [f64; 3] = [0.1136, 0.0155, 0.3561];
+
 impl Filter {
+    /// Pivot wavelength in Angstrom: the one at which a flux per Angstrom and one per Hertz are converted.
+    pub fn pivot(&self) -> f64 {
+        let mean = |power: i32| -> f64 {
+            let area = |p: &[(f64, f64)]| {
+                let (middle, response) = (0.5 * (p[0].0 + p[1].0), 0.5 * (p[0].1 + p[1].1));
+                response * middle.powi(power) * (p[1].0 - p[0].0)
+            };
+            self.curve.windows(2).map(area).sum()
+        };
+        10.0 * (mean(1) / mean(-1)).sqrt()
+    }
+
     /// Throughput at a wavelength in Angstrom.
     pub fn throughput(&self, wave: f64) -> f64 {
         let nm = 0.1 * wave;
@@ -131,6 +224,9 @@ mod tests {
         for filter in [DECAM_G, DECAM_R, DECAM_Z] {
             let m = filter.ab_magnitude(&wave, &flux).unwrap();
             assert!((m - 20.0).abs() < 1e-9, "{} {m}", filter.name);
+        }
+        for (filter, pivot) in [(DECAM_G, 4810.0), (DECAM_R, 6440.0), (GAIA_BP, 5110.0), (GAIA_RP, 7770.0)] {
+            assert!((filter.pivot() / pivot - 1.0).abs() < 0.02, "{} {}", filter.name, filter.pivot());
         }
         assert_eq!(DECAM_Z.ab_magnitude(&wave[..5000], &flux[..5000]), None);
         assert_eq!(DECAM_G.ab_magnitude(&wave, &vec![0.0; wave.len()]), None);
