@@ -7,6 +7,9 @@ use numerics::robust;
 /// A star is an outlier when its grey factor is both this many sigmas and this fraction off the others.
 const STAR_NSIG: f64 = 3.0;
 const STAR_OFFSET: f64 = 0.05;
+/// The same of its shape: rms over this many pieces of the range.
+const SHAPE_OFFSET: f64 = 0.1;
+const PIECES: usize = 20;
 /// Strength of the prior that carries the vector over gaps.
 const SMOOTHNESS: f64 = 1e-6;
 /// The mean of the grey factors has converged to 1.
@@ -14,7 +17,9 @@ const SCALE_ACCURACY: f64 = 1e-4;
 
 /// Solves for the calibration vector; rejected bins get weight 0, rejected stars are removed.
 pub fn solve_with_rejection(stars: &mut Vec<Star>, params: &Params) -> Result<CommonSpectrum, Error> {
-    first_scales(stars, params);
+    first_scales(stars);
+    drop_dark_stars(stars, params);
+    normalise(stars);
     let mut solution = None;
     for iteration in 0..params.max_iterations {
         let mut common = solve(stars)?;
@@ -23,7 +28,7 @@ pub fn solve_with_rejection(stars: &mut Vec<Star>, params: &Params) -> Result<Co
         for (star, model) in stars.iter_mut().zip(&models) {
             star.scale = scale(star, model);
         }
-        let dropped = drop_star(stars);
+        let dropped = drop_star(stars, &models);
         let mean = normalise(stars);
         common.spectrum.iter_mut().for_each(|c| *c *= mean);
         solution = Some(common);
@@ -47,41 +52,39 @@ fn scale(star: &Star, model: &[f64]) -> f64 {
     if norm > 0.0 { sum(&|j| star.flux[j] * model[j]) / norm } else { 0.0 }
 }
 
-/// First grey factors, against the median over the stars of flux over convolved model; stars with hardly any
-/// light are dropped.
-fn first_scales(stars: &mut Vec<Star>, params: &Params) {
+/// First grey factors, against the median over the stars of flux over convolved model.
+pub fn first_scales(stars: &mut [Star]) {
     let nwave = stars.first().map_or(0, |s| s.flux.len());
     let convolved: Vec<Vec<f64>> = stars.iter().map(|s| s.resolution.apply(&s.model)).collect();
-    let ratio = |j: usize| {
-        let values: Vec<f64> = stars
-            .iter()
-            .zip(&convolved)
-            .filter(|(s, m)| s.weight[j] > 0.0 && m[j] > 0.0)
-            .map(|(s, m)| s.flux[j] / m[j])
-            .collect();
-        robust::median(&values)
-    };
-    let medians: Vec<Option<f64>> = (0..nwave).map(ratio).collect();
-    let good: Vec<bool> = medians.iter().map(Option::is_some).collect();
-    let mut calib: Vec<f64> = medians.into_iter().map(|m| m.unwrap_or(0.0)).collect();
+    let mut calib = vec![0.0; nwave];
+    let mut good = vec![false; nwave];
+    let mut values = Vec::with_capacity(stars.len());
+    for j in 0..nwave {
+        values.clear();
+        let usable = stars.iter().zip(&convolved).filter(|(s, m)| s.weight[j] > 0.0 && m[j] > 0.0);
+        values.extend(usable.map(|(s, m)| s.flux[j] / m[j]));
+        if let Some(median) = robust::median_in_place(&mut values) {
+            (calib[j], good[j]) = (median, true);
+        }
+    }
     numerics::interp::fill(&mut calib, &good);
     for star in stars.iter_mut() {
         star.scale = scale(star, &expected(star, &calib));
     }
-    if stars.iter().any(|s| s.scale >= params.min_scale) {
-        stars.retain(|s| {
-            let lit = s.scale >= params.min_scale;
-            if !lit {
-                log::warn!(
-                    "standard star in fibre {} has {:.2} of the expected light and is left out",
-                    s.fiber,
-                    s.scale
-                );
-            }
-            lit
-        });
+}
+
+/// Drops stars with hardly any light.
+fn drop_dark_stars(stars: &mut Vec<Star>, params: &Params) {
+    if stars.iter().all(|s| s.scale < params.min_scale) {
+        return;
     }
-    normalise(stars);
+    stars.retain(|s| {
+        let lit = s.scale >= params.min_scale;
+        if !lit {
+            log::warn!("standard star in fibre {} has {:.2} of the expected light and is left out", s.fiber, s.scale);
+        }
+        lit
+    });
 }
 
 /// Divides the grey factors by their mean, which is returned: half of the stars being off leaves the flux of
@@ -129,25 +132,44 @@ fn reject_bins(stars: &mut [Star], models: &[Vec<f64>], params: &Params, only_wo
     rejected
 }
 
-/// Drops the star whose grey factor is furthest from the others', if it is an outlier.
-fn drop_star(stars: &mut Vec<Star>) -> bool {
+/// Drops the star that is furthest from the others, in its grey factor or in its shape, if it is an outlier.
+fn drop_star(stars: &mut Vec<Star>, models: &[Vec<f64>]) -> bool {
     if stars.len() < 3 {
         return false;
     }
     let scales: Vec<f64> = stars.iter().map(|s| s.scale).collect();
-    let median = robust::median(&scales).unwrap_or(1.0);
-    let sigma = robust::mad_sigma(&scales).unwrap_or(0.0);
-    let distance = |s: &Star| (s.scale - median).abs();
-    let worst = (0..stars.len()).max_by(|&a, &b| distance(&stars[a]).total_cmp(&distance(&stars[b]))).unwrap_or(0);
-    let off = distance(&stars[worst]);
-    if off <= STAR_NSIG * sigma || off <= STAR_OFFSET * median {
-        return false;
-    }
+    let shapes: Vec<f64> = stars.iter().zip(models).map(|(s, m)| misfit(s, m)).collect();
+    let found =
+        outlier(&scales, STAR_OFFSET).map(|k| (k, "light")).or(outlier(&shapes, SHAPE_OFFSET).map(|k| (k, "colour")));
+    let Some((worst, what)) = found else { return false };
     log::warn!(
-        "standard star in fibre {} has {:.2} of the others' light and is left out",
+        "standard star in fibre {} differs from the others in its {what} and is left out (grey factor {:.2}, misfit {:.2})",
         stars[worst].fiber,
-        stars[worst].scale / median
+        scales[worst],
+        shapes[worst]
     );
     stars.remove(worst);
     true
+}
+
+/// The value furthest from the median, if it is off by more than 3 sigma and by `least`.
+fn outlier(values: &[f64], least: f64) -> Option<usize> {
+    let median = robust::median(values)?;
+    let sigma = robust::mad_sigma(values).unwrap_or(0.0);
+    let distance = |k: usize| (values[k] - median).abs();
+    let worst = (0..values.len()).max_by(|&a, &b| distance(a).total_cmp(&distance(b)))?;
+    (distance(worst) > STAR_NSIG * sigma && distance(worst) > least).then_some(worst)
+}
+
+/// Rms over pieces of the range of the star's grey factor there, relative to that of the whole, beyond the noise.
+fn misfit(star: &Star, model: &[f64]) -> f64 {
+    let piece = |range: std::ops::Range<usize>| {
+        let sum = |value: &dyn Fn(usize) -> f64| range.clone().map(|j| star.weight[j] * value(j)).sum::<f64>();
+        let norm = sum(&|j| model[j] * model[j]) * star.scale * star.scale;
+        (norm > 0.0).then(|| ((sum(&|j| star.flux[j] * model[j]) * star.scale / norm - 1.0).powi(2), 1.0 / norm))
+    };
+    let n = model.len();
+    let pieces: Vec<(f64, f64)> = (0..PIECES).filter_map(|k| piece(k * n / PIECES..(k + 1) * n / PIECES)).collect();
+    let excess = pieces.iter().map(|(square, noise)| square - noise).sum::<f64>() / pieces.len().max(1) as f64;
+    excess.max(0.0).sqrt()
 }

@@ -62,15 +62,24 @@ pub enum Error {
 /// # Errors
 /// [`Error::NoStar`]; [`Error::Coverage`]; [`Error::Numerics`].
 pub fn run(frame: &Frame, models: &StdStars, params: &Params) -> Result<FluxCalib, Error> {
-    let correction = acceptance::point_source_correction(&frame.fibermap, acceptance::MEDIAN_SEEING);
-    let mut stars = stars::select(frame, models, &correction)?;
+    let mut stars = stars::select(frame, models)?;
     let found = stars.len();
+    fit::first_scales(&mut stars);
+    let scales: Vec<(usize, f64)> = stars.iter().map(|s| (s.row, s.scale)).collect();
+    let seeing = acceptance::seeing(frame, &scales);
+    let correction = acceptance::point_source_correction(&frame.fibermap, seeing);
+    stars.iter_mut().for_each(|s| s.centre(correction[s.row]));
     let common = fit::solve_with_rejection(&mut stars, params)?;
     let scales: Vec<String> = stars.iter().map(|s| format!("{}: {:.3}", s.fiber, s.scale)).collect();
-    log::info!("calibration from {} of {found} stars; grey factors by fibre {}", stars.len(), scales.join(", "));
+    log::info!(
+        "calibration from {} of {found} stars in {seeing:.2} arcsec seeing; grey factors by fibre {}",
+        stars.len(),
+        scales.join(", ")
+    );
     let good = well_sampled(&stars);
     let mut calib = assemble(frame, &common, &good, correction);
     calib.header.set("NSTD", stars.len(), "standard stars used");
+    calib.header.set("SEEINGUS", seeing, "[arcsec] seeing of the positioner correction");
     Ok(calib)
 }
 

@@ -9,9 +9,11 @@ use numerics::{Resolution, resample, robust};
 pub struct Star {
     /// Global FIBER.
     pub fiber: i32,
+    /// Row of the frame.
+    pub row: usize,
     /// Rows sum to 1.
     pub resolution: Resolution,
-    /// electron/Angstrom, as if the fibre were centred.
+    /// electron/Angstrom; as if the fibre were centred after [`Star::centre`].
     pub flux: Vec<f64>,
     /// Inverse variance, 0 where masked or rejected.
     pub weight: Vec<f64>,
@@ -21,8 +23,16 @@ pub struct Star {
     pub scale: f64,
 }
 
-/// The stars of the model file that have data in this frame, their flux brought to that of centred fibres.
-pub fn select(frame: &Frame, models: &StdStars, correction: &[f64]) -> Result<Vec<Star>, Error> {
+impl Star {
+    /// Brings the flux to that of a centred fibre: times `p`, without weight if that is 0.
+    pub fn centre(&mut self, p: f64) {
+        self.flux.iter_mut().for_each(|f| *f *= p);
+        self.weight.iter_mut().for_each(|w| *w = if p > 0.0 { *w / (p * p) } else { 0.0 });
+    }
+}
+
+/// The stars of the model file that have data in this frame.
+pub fn select(frame: &Frame, models: &StdStars) -> Result<Vec<Star>, Error> {
     check_coverage(frame, models)?;
     let rows = frame.fibermap.fibers();
     let mut stars = Vec::new();
@@ -31,12 +41,12 @@ pub fn select(frame: &Frame, models: &StdStars, correction: &[f64]) -> Result<Ve
         let native: Vec<f64> = models.flux.row(k).iter().map(|&f| f64::from(f)).collect();
         let model = resample::resample_flux(&frame.wave, &models.wave, &native);
         let mut weight = smooth_weight(&frame.good_ivar(row));
-        let p = correction[row];
-        weight.iter_mut().zip(&model).for_each(|(w, m)| *w = if *m > 0.0 && p > 0.0 { *w / (p * p) } else { 0.0 });
+        weight.iter_mut().zip(&model).filter(|(_, m)| **m <= 0.0).for_each(|(w, _)| *w = 0.0);
         if weight.iter().any(|w| *w > 0.0) {
-            let flux = frame.flux.row(row).iter().map(|&f| p * f64::from(f)).collect();
+            let flux = frame.flux.row(row).iter().map(|&f| f64::from(f)).collect();
             stars.push(Star {
                 fiber,
+                row,
                 resolution: unit_rows(frame.resolution_of(row)),
                 flux,
                 weight,

@@ -130,3 +130,38 @@ fn threads_do_not_change_a_bit() {
     };
     assert_eq!(with(1), with(3));
 }
+
+/// A quasar that passed for a standard: its grey factor is that of a star, its colour is not.
+#[test]
+fn a_star_of_the_wrong_colour_is_outvoted() {
+    let scales = [1.0, 0.97, 1.03, 1.0, 0.98, 1.02];
+    let (instrument, mut frame, models) = scene(&scales, 10, 6);
+    for j in 0..NWAVE {
+        frame.flux[(2, j)] *= 1.0 + 0.6 * (j as f32 / NWAVE as f32 - 0.5);
+    }
+    let calib = run(&frame, &models, &Params::default()).unwrap();
+    assert_eq!(calib.header.int("NSTD"), Some(5));
+    let (mean, rms) = pulls(&instrument, &calib, 7, 0.994);
+    assert!(mean.abs() < 0.5 && (0.8..1.3).contains(&rms), "{mean} {rms}");
+}
+
+/// Stars off their fibres in bad seeing: what is calibrated is a centred source, in each fibre its own.
+#[test]
+fn offsets_of_the_positioners_and_the_seeing_are_corrected() {
+    let offset = |f: usize| 6e-3 * (f % 8) as f64;
+    let share = |d: f64| (-0.5 * (1000.0 * d).powi(2) / (1.5f64 / 2.354_82 * 70.4).powi(2)).exp();
+    // a small fibre sees the density of the image at its centre; a wide one somewhat more of it
+    let scales: Vec<f64> = (0..8).map(|f| share(offset(f)).powf(0.72)).collect();
+    let (_, mut frame, models) = scene(&scales, 12, 8);
+    frame.fibermap.table.set("DELTA_X", "mm", datamodel::ColumnData::F64((0..12).map(offset).collect()));
+    frame.fibermap.table.set("DELTA_Y", "mm", datamodel::ColumnData::F64(vec![0.0; 12]));
+    let calib = run(&frame, &models, &Params::default()).unwrap();
+    assert_eq!(calib.header.int("NSTD"), Some(8));
+    let ratio = |f: usize| {
+        let values: Vec<f64> = (0..NWAVE).map(|j| f64::from(calib.calib[(f, j)]) / throughput(j)).collect();
+        numerics::robust::median(&values).unwrap()
+    };
+    for (f, scale) in scales.iter().enumerate() {
+        assert!((ratio(f) / ratio(0) / (scale / scales[0]) - 1.0).abs() < 0.03, "fibre {f}: {}", ratio(f) / ratio(0));
+    }
+}
