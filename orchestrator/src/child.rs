@@ -73,6 +73,8 @@ impl Children {
         unsafe {
             command.pre_exec(move || {
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                // batch systems send it to all processes of a job; it is meant for us
+                libc::signal(libc::SIGUSR1, libc::SIG_IGN);
                 if let Some(cores) = &cores {
                     // cores that the system has taken away: the task runs where it may
                     libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), cores);

@@ -1,6 +1,7 @@
 //! A small world for the tests: raw nights of empty files with true fibermaps, and fake step programs that only
 //! copy names about. What a program does to an output NAME is told by a file in `world/do`: `fail-NAME` (exit 1),
-//! `kill-NAME` (killed by SIGKILL), `full-NAME` (exit 4), `silent-NAME` (exit 0 without output), `slow-NAME`.
+//! `kill-NAME` (killed by SIGKILL), `full-NAME` (exit 4), `segv-NAME`, `silent-NAME` (exit 0 without
+//! output), `chatty-NAME` (64 MiB of log), `slow-NAME`; `slow` is for all.
 #![allow(dead_code)]
 
 pub mod fits;
@@ -11,28 +12,34 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// A fake step: copies its arguments into its output, atomically, after checking that its inputs are there.
+/// A fake step: copies its arguments and the checksum of its inputs into its output, atomically, after checking that
+/// the inputs are there. Neither threads nor the production's folder show up in what it makes.
 const FAKE: &str = r#"#!/bin/sh
-out=; name=${0##*/}
+out=; name=${0##*/}; inputs=; text=
+home=$WORLD/redux/$SPECPROD
 for a in "$@"; do
   case "$a" in -*) last=$a ;; *)
     case "$last" in --outfile|--output|-o) out=$a ;;
-      --brick|--calib|--camera|--threads|--wavelength|--templates) ;;
-      *) [ -e "$a" ] || { echo "ERROR:fake.sh:1: $a: not there"; exit 3; } ;;
+      --brick|--calib|--camera|--threads|--wavelength|--templates|--level) ;;
+      *) [ -e "$a" ] || { echo "ERROR:fake.sh:1: $a: not there"; exit 3; }; cat "$a" > /dev/null || exit 4 ;;
     esac ;;
   esac
+  [ "$last" = --threads ] || text="$text${a#"$home"}
+"
 done
 base=${out##*/}; base=${base%.fits}
 echo "$name $base" >> "$WORLD/runs"
 has() { [ -e "$WORLD/do/$1-$base" ]; }
-if has slow; then sleep 0.5; fi
+if has slow || [ -e "$WORLD/do/slow" ]; then sleep 0.05; fi
 if has very-slow; then echo $$ > "$WORLD/pid"; sleep 60 & wait; fi
 if has kill; then : > "$(dirname "$out")/.$base.fits.$$-0.tmp"; kill -9 $$; fi
 if has full; then echo "ERROR:fake.sh:2: $out: no space left"; exit 4; fi
 if has fail; then echo "ERROR:fake.sh:3: $out: HDU IMAGE: truncated"; echo "INFO:fake.sh:4: end"; exit 1; fi
+if has segv; then kill -SEGV $$; fi
 if has silent; then exit 0; fi
-printf '%s\n' "$@" > "$out.tmp$$"
-mv "$out.tmp$$" "$out"
+if has chatty; then head -c 67108864 /dev/zero; echo "the end"; fi
+temporary=${out%/*}/.$base.fits.$$-0.tmp
+printf '%s' "$text" > "$temporary" && mv "$temporary" "$out" || { rm -f "$temporary"; exit 4; }
 "#;
 
 const PROGRAMS: &[&str] = &[
@@ -109,7 +116,7 @@ impl World {
         }
     }
 
-    fn command(&self, program: &str, arguments: &[&str]) -> Command {
+    pub fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.root.join("bin").join(program));
         command.args(arguments).env_clear().env("PATH", "/usr/bin:/bin").env("WORLD", &self.root);
         command.env("DESI_SPECTRO_DATA", self.root.join("raw")).env("DESI_SPECTRO_REDUX", self.root.join("redux"));
@@ -151,6 +158,13 @@ impl World {
         let mut runs: Vec<String> = text.lines().map(String::from).collect();
         runs.sort();
         runs
+    }
+
+    /// A shell script in the folder of the programs.
+    pub fn program(&self, name: &str, text: &str) {
+        let path = self.root.join("bin").join(name);
+        fs::write(&path, format!("#!/bin/bash\n{text}")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     /// Tells the programs how to treat an output.
