@@ -1,14 +1,17 @@
-//! Calibrated spectra grouped by brick: the rows of a brick from any number of calibrated frames, all arms in
-//! one product. The order of the frames does not matter, and the product is made anew from them each time.
+//! Calibrated spectra grouped by brick or by HEALPix pixel: the rows of a group from any number of calibrated frames, all
+//! arms in one product, whatever the order of the frames.
 
+pub mod healpix;
 mod scores;
+mod sky_group;
 
 use datamodel::{
     Band, BandSpectra, Column, ColumnData, Fibermap, Frame, Header, Spectra, Table, describe_wavelengths, mask::spec,
     same_wavelengths,
 };
 use ndarray::{Array2, Array3, Axis, s};
-use std::collections::BTreeMap;
+pub use sky_group::{Group, Grouping};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Why frames cannot be grouped.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -41,72 +44,90 @@ pub enum Error {
         /// Name of the second.
         second: String,
     },
-    /// No fibre of any frame is on the brick.
-    #[error("no spectrum of brick {brick} in {frames} frames")]
+    /// No fibre of any frame is of the group.
+    #[error("no spectrum of {group} in {frames} frames")]
     Empty {
-        /// The brick.
-        brick: String,
+        /// The group.
+        group: String,
         /// Frames looked at.
         frames: usize,
     },
 }
 
-/// The rows of one frame that belong to the brick.
+/// Spectra of one arm, to be grouped.
 #[derive(Debug, Clone)]
 pub struct Part {
     name: String,
-    night: i64,
-    expid: i64,
     band: Band,
-    camera: String,
-    /// TARGETID and FIBER of each row.
-    keys: Vec<(i64, i32)>,
+    /// The exposure that a frame is of; `None` for what has been grouped before.
+    exposure: Option<Exposure>,
+    keys: Vec<Key>,
     fibermap: Fibermap,
     spectra: BandSpectra,
-    /// Rows of the frame's SCORES.
+    /// Rows of its SCORES.
     scores: Option<Table>,
 }
 
-/// What a row of the brick is sorted by: TARGETID, NIGHT, EXPID, FIBER.
+/// NIGHT, EXPID and camera.
+type Exposure = (i64, i64, String);
+
+/// What a row of the group is sorted by: TARGETID, NIGHT, EXPID, FIBER.
 type Key = (i64, i64, i64, i32);
 
-/// Takes the brick's targets and sky fibres out of a calibrated frame; `name` is for messages.
-///
-/// # Errors
-/// [`Error::Keyword`].
-pub fn part(name: &str, frame: &Frame, brick: &str) -> Result<Part, Error> {
-    let missing = |keyword| Error::Keyword { frame: name.to_string(), keyword };
-    let camera = frame.camera().ok_or_else(|| missing("CAMERA"))?;
-    let night = frame.header.int("NIGHT").ok_or_else(|| missing("NIGHT"))?;
-    let expid = frame.header.int("EXPID").ok_or_else(|| missing("EXPID"))?;
-    let rows = rows_of(&frame.fibermap, brick);
-    let mut fibermap = frame.fibermap.select(&rows);
-    add_exposure(&mut fibermap.table, &frame.header, night, expid);
-    Ok(Part {
-        name: name.to_string(),
-        night,
-        expid,
-        band: camera.band,
-        camera: camera.to_string(),
-        keys: fibermap.targetids().into_iter().zip(fibermap.fibers()).collect(),
-        fibermap,
-        scores: frame.scores.as_ref().filter(|s| s.nrows() == frame.nspec()).map(|s| s.select(&rows)),
-        spectra: BandSpectra {
-            wave: frame.wave.clone(),
-            flux: frame.flux.select(Axis(0), &rows),
-            ivar: frame.ivar.select(Axis(0), &rows),
-            mask: frame.mask.select(Axis(0), &rows),
-            resolution: frame.resolution.select(Axis(0), &rows),
-        },
-    })
-}
+impl Part {
+    /// All rows of a calibrated frame; `name` is for messages.
+    ///
+    /// # Errors
+    /// [`Error::Keyword`].
+    pub fn of_frame(name: &str, frame: Frame) -> Result<Self, Error> {
+        let missing = |keyword| Error::Keyword { frame: name.to_string(), keyword };
+        let camera = frame.camera().ok_or_else(|| missing("CAMERA"))?;
+        let night = frame.header.int("NIGHT").ok_or_else(|| missing("NIGHT"))?;
+        let expid = frame.header.int("EXPID").ok_or_else(|| missing("EXPID"))?;
+        let scores = frame.scores.filter(|s| s.nrows() == frame.flux.nrows());
+        let mut fibermap = frame.fibermap;
+        add_exposure(&mut fibermap.table, &frame.header, night, expid);
+        let targets = fibermap.targetids().into_iter().zip(fibermap.fibers());
+        Ok(Self {
+            name: name.to_string(),
+            band: camera.band,
+            exposure: Some((night, expid, camera.to_string())),
+            keys: targets.map(|(target, fiber)| (target, night, expid, fiber)).collect(),
+            fibermap,
+            scores,
+            spectra: BandSpectra {
+                wave: frame.wave,
+                flux: frame.flux,
+                ivar: frame.ivar,
+                mask: frame.mask,
+                resolution: frame.resolution,
+            },
+        })
+    }
 
-/// Rows with this BRICKNAME that look at something: no broken or unassigned fibres.
-fn rows_of(fibermap: &Fibermap, brick: &str) -> Vec<usize> {
-    let Some(names) = fibermap.table.strings("BRICKNAME") else { return vec![] };
-    let kinds = fibermap.table.strings("OBJTYPE");
-    let assigned = |i: usize| kinds.is_none_or(|k| !["", "NON", "BAD"].contains(&k[i].trim()));
-    (0..fibermap.len()).filter(|&i| names[i].trim() == brick && assigned(i)).collect()
+    /// What has been grouped before, a part for each arm.
+    ///
+    /// # Errors
+    /// [`Error::Keyword`] if its rows do not say which exposure they are of.
+    pub fn of_group(name: &str, spectra: Spectra) -> Result<Vec<Self>, Error> {
+        let column = |keyword| {
+            let missing = Error::Keyword { frame: name.to_string(), keyword };
+            spectra.fibermap.table.ints(keyword).ok_or(missing)
+        };
+        let (targets, nights) = (column("TARGETID")?, column("NIGHT")?);
+        let (expids, fibers) = (column("EXPID")?, column("FIBER")?);
+        let keys: Vec<Key> = (0..targets.len()).map(|i| (targets[i], nights[i], expids[i], fibers[i] as i32)).collect();
+        let of_band = |(band, of_band)| Self {
+            name: name.to_string(),
+            band,
+            exposure: None,
+            keys: keys.clone(),
+            fibermap: spectra.fibermap.clone(),
+            spectra: of_band,
+            scores: spectra.scores.clone(),
+        };
+        Ok(spectra.bands.into_iter().map(of_band).collect())
+    }
 }
 
 /// NIGHT, EXPID, MJD (days) and TILEID of each row.
@@ -120,20 +141,20 @@ fn add_exposure(table: &mut Table, header: &Header, night: i64, expid: i64) {
 }
 
 /// Groups the parts: one row a target, exposure and fibre, sorted by (TARGETID, NIGHT, EXPID, FIBER). Where a
-/// row lacks an arm that others have, that arm has ivar 0 and mask NODATA.
+/// row lacks an arm that others have, that arm has ivar 0 and mask NODATA. A frame replaces what has been grouped before
+/// of its camera and exposure.
 ///
 /// # Errors
 /// [`Error::Empty`], [`Error::Twice`], [`Error::Wavelength`].
-pub fn group(brick: &str, mut parts: Vec<Part>) -> Result<Spectra, Error> {
-    let frames = parts.len();
-    parts.sort_by(|a, b| (a.night, a.expid, &a.camera, &a.name).cmp(&(b.night, b.expid, &b.camera, &b.name)));
-    let same = |p: &&[Part]| (p[0].night, p[0].expid, &p[0].camera) == (p[1].night, p[1].expid, &p[1].camera);
+pub fn group(group: &Group, mut parts: Vec<Part>) -> Result<Spectra, Error> {
+    parts.sort_by(|a, b| (&a.exposure, &a.name).cmp(&(&b.exposure, &b.name)));
+    let same = |p: &&[Part]| p[0].exposure.is_some() && p[0].exposure == p[1].exposure;
     if let Some(pair) = parts.windows(2).find(same) {
         return Err(Error::Twice { first: pair[0].name.clone(), second: pair[1].name.clone() });
     }
     let rows = index(&parts);
     if rows.is_empty() {
-        return Err(Error::Empty { brick: brick.to_string(), frames });
+        return Err(Error::Empty { group: group.to_string(), frames: parts.len() });
     }
     let mut bands = BTreeMap::new();
     for band in Band::ALL {
@@ -142,22 +163,14 @@ pub fn group(brick: &str, mut parts: Vec<Part>) -> Result<Spectra, Error> {
             bands.insert(band, spectra);
         }
     }
-    let mut header = Header::new();
-    header.set("BRICKNAM", brick, "brick of the imaging survey");
     let scores = Some(scores::merge(&parts, &rows));
-    Ok(Spectra { header, fibermap: fibermap(&parts, &rows), exp_fibermap: None, bands, scores })
+    Ok(Spectra { header: group.header(), fibermap: fibermap(&parts, &rows), exp_fibermap: None, bands, scores })
 }
 
 /// Row of the brick of each key.
 fn index(parts: &[Part]) -> BTreeMap<Key, usize> {
-    let keys: std::collections::BTreeSet<Key> = parts.iter().flat_map(Part::row_keys).collect();
+    let keys: BTreeSet<Key> = parts.iter().flat_map(|p| p.keys.iter().copied()).collect();
     keys.into_iter().enumerate().map(|(row, key)| (key, row)).collect()
-}
-
-impl Part {
-    fn row_keys(&self) -> impl Iterator<Item = Key> {
-        self.keys.iter().map(|&(target, fiber)| (target, self.night, self.expid, fiber))
-    }
 }
 
 /// The spectra of one arm; `None` without any frame of it.
@@ -185,8 +198,8 @@ fn fill(parts: &[&Part], rows: &BTreeMap<Key, usize>) -> Result<Option<BandSpect
     for part in parts {
         let own = part.spectra.resolution.dim().1;
         let pad = (ndiag - own) / 2;
-        for (k, key) in part.row_keys().enumerate() {
-            let row = rows[&key];
+        for (k, key) in part.keys.iter().enumerate() {
+            let row = rows[key];
             out.flux.row_mut(row).assign(&part.spectra.flux.row(k));
             out.ivar.row_mut(row).assign(&part.spectra.ivar.row(k));
             out.mask.row_mut(row).assign(&part.spectra.mask.row(k));
@@ -224,8 +237,8 @@ fn fibermap(parts: &[Part], rows: &BTreeMap<Key, usize>) -> Fibermap {
             log::warn!("{}: column {column} of the fibermap cannot be joined", part.name);
             continue;
         }
-        for (k, key) in part.row_keys().enumerate() {
-            place[rows[&key]].get_or_insert(count + k);
+        for (k, key) in part.keys.iter().enumerate() {
+            place[rows[key]].get_or_insert(count + k);
         }
         count += part.keys.len();
     }

@@ -1,4 +1,4 @@
-//! SCORES of a brick: the scores of each arm's frames side by side, a row a spectrum.
+//! SCORES of a group: the scores of each arm's frames side by side, a row a spectrum.
 
 use crate::{Key, Part};
 use datamodel::{ColumnData, Table};
@@ -14,8 +14,8 @@ pub(crate) fn merge(parts: &[Part], rows: &BTreeMap<Key, usize>) -> Table {
         {
             let Some(values) = column.data.to_f64() else { continue };
             let merged = columns.entry(&column.name).or_insert_with(|| vec![0.0; rows.len()]);
-            for (key, value) in part.row_keys().zip(values) {
-                merged[rows[&key]] = value as f32;
+            for (key, value) in part.keys.iter().zip(values) {
+                merged[rows[key]] = value as f32;
             }
         }
     }

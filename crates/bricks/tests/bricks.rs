@@ -1,8 +1,9 @@
 //! Rows of several exposures and arms find their place, whatever the order and however often.
 
-use bricks::{Error, group, part};
+use bricks::{Error, Group, Grouping, Part};
 use calibrate::testing::{Instrument, fibermap_of, frame_of};
 use datamodel::{Band, ColumnData, Frame, Table, mask::spec};
+use ndarray::Axis;
 
 /// A frame of 6 fibres on bricks A and B whose flux says which camera, exposure and fibre it is.
 fn frame(camera: &str, expid: i64, ndiag: usize) -> Frame {
@@ -28,7 +29,31 @@ fn frame(camera: &str, expid: i64, ndiag: usize) -> Frame {
     frame
 }
 
-fn parts(brick: &str) -> Result<Vec<bricks::Part>, Error> {
+fn brick(name: &str) -> Group {
+    Group::Brick(name.to_string())
+}
+
+/// The rows of a brick in a frame.
+fn part(name: &str, frame: &Frame, of: &str) -> Result<Part, Error> {
+    let rows = brick(of).rows(&frame.fibermap);
+    let select = |a: &ndarray::Array2<f32>| a.select(Axis(0), &rows);
+    let frame = Frame {
+        flux: select(&frame.flux),
+        ivar: select(&frame.ivar),
+        mask: frame.mask.select(Axis(0), &rows),
+        resolution: frame.resolution.select(Axis(0), &rows),
+        fibermap: frame.fibermap.select(&rows),
+        scores: frame.scores.as_ref().map(|s| s.select(&rows)),
+        ..frame.clone()
+    };
+    Part::of_frame(name, frame)
+}
+
+fn group(name: &str, parts: Vec<Part>) -> Result<datamodel::Spectra, Error> {
+    bricks::group(&brick(name), parts)
+}
+
+fn parts(brick: &str) -> Result<Vec<Part>, Error> {
     let frames = [("b0", 6, 5), ("r0", 6, 7), ("b0", 7, 7), ("z0", 7, 7), ("r0", 7, 7), ("z0", 6, 7)];
     frames
         .iter()
@@ -93,7 +118,7 @@ fn the_order_of_the_frames_does_not_change_a_byte() {
 
 #[test]
 fn what_does_not_belong_together_is_an_error() {
-    assert_eq!(group("C", parts("C").unwrap()).unwrap_err(), Error::Empty { brick: "C".into(), frames: 5 });
+    assert_eq!(group("C", parts("C").unwrap()).unwrap_err(), Error::Empty { group: "brick C".into(), frames: 5 });
     let mut twice = parts("A").unwrap();
     twice.push(twice[0].clone());
     assert!(matches!(group("A", twice), Err(Error::Twice { .. })));
@@ -106,4 +131,41 @@ fn what_does_not_belong_together_is_an_error() {
     let mut unnamed = frame("b0", 8, 5);
     unnamed.header.remove("EXPID");
     assert_eq!(part("x", &unnamed, "A").unwrap_err().to_string(), "x[FLUX]: keyword EXPID is missing");
+}
+
+#[test]
+fn what_is_added_later_makes_the_same_group() {
+    let all = parts("A").unwrap();
+    let (early, late): (Vec<Part>, Vec<Part>) =
+        all.clone().into_iter().enumerate().fold((vec![], vec![]), |mut sets, (i, p)| {
+            if i % 2 == 0 {
+                sets.0.push(p)
+            } else {
+                sets.1.push(p)
+            }
+            sets
+        });
+    let whole = group("A", all).unwrap();
+    let first = group("A", early).unwrap();
+    let mut again = Part::of_group("before", first).unwrap();
+    again.extend(late.clone());
+    let second = group("A", again).unwrap();
+    assert_eq!(second, whole);
+    // once more changes nothing
+    let mut again = Part::of_group("before", second).unwrap();
+    again.extend(late);
+    assert_eq!(group("A", again).unwrap(), whole);
+}
+
+#[test]
+fn the_pixel_is_that_of_a_released_file() {
+    let shared =
+        std::env::var("SPECMILL_SHARED").unwrap_or(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared").into());
+    let path = std::path::Path::new(&shared).join("data/spectra/desi/coadd-special-dark-27247.fits");
+    if !path.is_file() {
+        eprintln!("skipped: {} is not there", path.display());
+        return;
+    }
+    let fibermap = datamodel::Spectra::read(&path).unwrap().fibermap;
+    assert_eq!(Grouping::Healpix.of_rows(&fibermap), [Some(Group::Healpix(27247))]);
 }
