@@ -28,6 +28,12 @@ pub fn damage(path: &Path) -> Result<Option<String>> {
     }
 }
 
+/// Whether the first HDU of a FITS file has a checksum.
+pub fn has_checksums(path: &Path) -> bool {
+    let header = Hdus::open(path).and_then(|mut hdus| hdus.next_header());
+    header.ok().flatten().is_some_and(|header| header.contains_key("CHECKSUM"))
+}
+
 fn check(path: &Path, file: File) -> Result<Option<String>> {
     let mut file = BufReader::new(file);
     let mut hdus = Hdus::open(path)?;

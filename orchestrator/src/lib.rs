@@ -7,6 +7,7 @@
 
 pub mod ancillary;
 pub mod attempt;
+pub mod attic;
 pub mod child;
 pub mod claim;
 pub mod colour;
@@ -44,6 +45,7 @@ pub mod record;
 pub mod runner;
 pub mod scripts;
 pub mod seats;
+pub mod select;
 pub mod shell;
 pub mod signals;
 pub mod slice;
@@ -51,6 +53,8 @@ pub mod slurm;
 pub mod state;
 pub mod status;
 pub mod table;
+pub mod upkeep;
+pub mod verify;
 pub mod why;
 
 pub use error::{Error, Result};

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Place {
     /// Folder of the raw data [default: $DESI_SPECTRO_DATA]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR")]
     pub raw: Option<PathBuf>,
     /// Folder of the productions [default: $DESI_SPECTRO_REDUX]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR")]
     pub redux: Option<PathBuf>,
     /// Name of the production [default: $SPECPROD, else $PRODNAME]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME")]
     pub prod: Option<String>,
 }
 

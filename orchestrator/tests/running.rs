@@ -132,7 +132,7 @@ fn a_killed_task_is_tried_again_by_the_next_run() {
     let world = World::small();
     world.order("kill-psf-r0-00000001");
     world.order("full-psf-z0-00000001");
-    assert_eq!(world.run(&[]).0, 1);
+    assert_eq!(world.run(&["--retries", "0"]).0, 1);
     let (state, reason) = world.state("psf-r0-00000001");
     assert!(state == "failed" && reason.contains("SIGKILL"), "{reason}");
     // what the dead process left is gone
@@ -145,6 +145,31 @@ fn a_killed_task_is_tried_again_by_the_next_run() {
     world.revoke("full-psf-z0-00000001");
     assert_eq!(world.run(&[]).0, 0);
     assert_eq!(world.count("done"), 47);
+}
+
+#[test]
+fn the_system_is_given_another_chance_and_the_data_are_not() {
+    let world = World::small();
+    world.order("full-psf-z0-00000001");
+    world.order("fail-psfboot-r0");
+    world.order("segv-psfboot-b0");
+    let (code, runs) = world.run(&["--last", "psfcombine", "--retries", "1"]);
+    assert_eq!(code, 1);
+    let count = |run: &str| runs.iter().filter(|r| *r == run).count();
+    assert_eq!(count("desi_specex psf-z0-00000001"), 2);
+    assert_eq!(count("desi_bootcalib psfboot-r0"), 1);
+    // a crash of its own is a bug
+    assert_eq!(count("desi_bootcalib psfboot-b0"), 1);
+    // repaired during the pause: nothing went on without it meanwhile
+    let run = world.start("desi_pipe_run", &["--retry-failed", "--retries", "3"]);
+    let again = world.prod("run/records/20260101/psf-z0-00000001.3.json");
+    wait_for(|| again.exists());
+    for order in ["full-psf-z0-00000001", "fail-psfboot-r0", "segv-psfboot-b0"] {
+        world.revoke(order);
+    }
+    assert!(run.wait_with_output().unwrap().status.code().is_some());
+    assert_eq!(world.state("psfnight-z0").0, "done");
+    assert!(!world.prod("run/logs/20260101/psfnight-z0.2.log").exists());
 }
 
 #[test]

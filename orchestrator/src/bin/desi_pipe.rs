@@ -2,9 +2,11 @@
 
 use clap::Parser;
 use orchestrator::create::{Request, create};
+use orchestrator::load::load;
 use orchestrator::machine::Machine;
 use orchestrator::production::{Place, Production};
 use orchestrator::slurm::{self, Asked, Mode};
+use orchestrator::upkeep::{self, Upkeep};
 use orchestrator::{Error, Result, scripts, slice};
 use regex::Regex;
 use std::path::PathBuf;
@@ -18,6 +20,8 @@ use std::process::ExitCode;
 struct Args {
     #[command(flatten)]
     place: Place,
+    #[command(subcommand)]
+    upkeep: Option<Upkeep>,
     /// Nights to add: regular expressions matched from the start of YYYYMMDD [default: all of the raw data]
     #[arg(long, value_delimiter = ',')]
     nights: Vec<Regex>,
@@ -68,17 +72,25 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    match run(Args::parse()) {
+    let args = Args::parse();
+    if let Some(what) = &args.upkeep {
+        return exit(load(&args.place).and_then(|loaded| upkeep::run(&loaded, what)));
+    }
+    match run(args) {
         Ok(complaints) if complaints.is_empty() => ExitCode::SUCCESS,
         Ok(complaints) => {
             complaints.iter().for_each(|complaint| eprintln!("desi_pipe: {complaint}"));
             ExitCode::from(1)
         }
-        Err(error) => {
-            eprintln!("desi_pipe: {error}");
-            ExitCode::from(error.exit_code())
-        }
+        Err(error) => exit(Err(error)),
     }
+}
+
+fn exit(result: Result<u8>) -> ExitCode {
+    ExitCode::from(result.unwrap_or_else(|error| {
+        eprintln!("desi_pipe: {error}");
+        error.exit_code()
+    }))
 }
 
 fn run(args: Args) -> Result<Vec<String>> {
