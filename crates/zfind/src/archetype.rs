@@ -250,7 +250,7 @@ fn solve(cameras: &[Camera], sums: &[Sums], null_chi2: f64) -> Option<Match> {
         rhs += s.rhs - dot(&eliminated, &c.rhs);
     }
     let scale: f64 = sums.iter().map(|s| s.square).sum();
-    if !(square > 1e-12 * scale) {
+    if square.is_nan() || square <= 1e-12 * scale {
         return None;
     }
     let alpha = (rhs / square).max(0.0);
@@ -282,7 +282,7 @@ fn inverse(matrix: [[f64; TERMS]; TERMS], prior: f64) -> [[f64; TERMS]; TERMS] {
     let [[a, b], [_, d]] = matrix;
     let (a, d) = (a + prior, d + prior);
     let determinant = a * d - b * b;
-    if !(determinant > 1e-12 * a * d) {
+    if determinant.is_nan() || determinant <= 1e-12 * a * d {
         return [[0.0; TERMS]; TERMS];
     }
     [[d / determinant, -b / determinant], [-b / determinant, a / determinant]]

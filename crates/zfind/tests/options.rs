@@ -308,3 +308,59 @@ fn best_subset(s: &Spectra, row: usize, wave: &[f64], basis: &Array2<f64>, z: f6
     }
     best
 }
+
+/// Two files of the same targets: sums over both, as if they were one.
+#[test]
+fn several_files_of_the_same_targets() {
+    let folder = Folder::new();
+    let both = spectra(&[1, 2, 1, 2]);
+    write_raw(&both, &folder.path("s.fits"), Width::Usual, &[]);
+    let whole = folder.fit("z.fits", &[]);
+    let part = |rows: [usize; 2], name: &str, width: Width| {
+        let mut s = spectra(&[1, 2]);
+        for (band, b) in &mut s.bands {
+            b.flux.assign(&both.bands[band].flux.select(ndarray::Axis(0), &rows));
+        }
+        s.fibermap = both.fibermap.select(&rows);
+        write_raw(&s, &folder.path(name), width, &[]);
+    };
+    part([0, 1], "a.fits", Width::Usual);
+    part([2, 3], "b.fits", Width::Other);
+    let (a, b, t, z) = (folder.text("a.fits"), folder.text("b.fits"), folder.text("t"), folder.text("ab.fits"));
+    let (code, log) = desi_zfind(&["-i", &a, &b, "-o", &z, "-t", &t]);
+    assert_eq!(code, Some(0), "{log}");
+    let found = Zbest::read(&folder.path("ab.fits")).unwrap();
+    // the second file's f8 and f4 numbers hold the same values, but its wavelengths, which are taken from the first
+    assert_eq!(found.redshifts, whole.redshifts);
+    assert_eq!(found.fibermap.table.ints("COADD_NUMEXP"), Some(vec![2, 2]));
+    let exposures = found.exp_fibermap.unwrap().table;
+    assert_eq!(exposures.ints("TARGETID"), Some(vec![1, 2, 1, 2]));
+    assert_eq!(exposures.ints("EXPID"), Some(vec![0, 1, 2, 3]));
+}
+
+/// The bits of a coadd's COADD_FIBERSTATUS (formats.md 14.3) in ZWARN (14.4).
+#[test]
+fn zwarn_of_the_fibermap() {
+    let folder = Folder::new();
+    let bits = [
+        (0, 0),
+        (1 << 1 | 1 << 3, 0),
+        (1 << 2, 1 << 7 | 1 << 9),
+        (1 << 0, 1 << 9),
+        (1 << 9, 1 << 9),
+        (1 << 10, 1 << 11),
+        (1 << 22, 1 << 1),
+        (1 << 24, 1 << 1),
+        (1 << 16, 0),
+    ];
+    let mut s = spectra(&(1..=9).collect::<Vec<i64>>());
+    s.fibermap.table.set("COADD_FIBERSTATUS", "", ColumnData::I32(bits.iter().map(|b| b.0).collect()));
+    write_raw(&s, &folder.path("s.fits"), Width::Usual, &[]);
+    for (r, (status, expected)) in folder.fit("z.fits", &[]).redshifts.iter().zip(bits) {
+        assert_eq!(r.zwarn, expected, "{status:x}");
+        // NODATA leaves no redshift
+        let nodata = expected & 1 << 9 != 0;
+        assert_eq!((r.z == 0.0, r.fitmethod == "NONE", r.coeff.is_empty()), (nodata, nodata, nodata));
+        assert!(!nodata || (r.spectype == "GALAXY" && r.subtype.is_empty()));
+    }
+}
