@@ -1,14 +1,12 @@
 //! Who runs the tasks: threads of this process, each with a child, and the other ranks of a parallel job.
 
+use crate::Result;
 use crate::attempt::{self, Job, Outcome};
 use crate::child::Children;
 use crate::production::Production;
-use crate::ranks::Others;
+use crate::ranks::{Others, POLL};
 use crate::seats::Offer;
-use crate::{Result, claim};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
@@ -40,20 +38,19 @@ pub struct Local<'scope, 'env> {
     children: &'env Children,
     sender: Sender<(u32, Result<Outcome>)>,
     receiver: Receiver<(u32, Result<Outcome>)>,
-    claims: HashMap<u32, PathBuf>,
-    beat: Instant,
+    open: usize,
 }
 
 impl<'scope, 'env> Local<'scope, 'env> {
     /// None yet.
     pub fn new(scope: &'scope Scope<'scope, 'env>, production: &'env Production, children: &'env Children) -> Self {
         let (sender, receiver) = mpsc::channel();
-        Self { scope, production, children, sender, receiver, claims: HashMap::new(), beat: Instant::now() }
+        Self { scope, production, children, sender, receiver, open: 0 }
     }
 
     /// Starts a task.
     pub fn start(&mut self, order: Order) {
-        self.claims.insert(order.task, claim::path(self.production, &order.job.task, order.job.number));
+        self.open += 1;
         let (sender, production, children) = (self.sender.clone(), self.production, self.children);
         // a thread a task: the child dies with the thread that started it
         self.scope.spawn(move || {
@@ -64,18 +61,14 @@ impl<'scope, 'env> Local<'scope, 'env> {
 
     /// The next task that ends within this time.
     pub fn ended(&mut self, within: Duration) -> Option<(u32, Result<Outcome>)> {
-        if self.beat.elapsed() >= Duration::from_secs(claim::HEARTBEAT) {
-            self.beat = Instant::now();
-            self.claims.values().for_each(|path| claim::touch(path));
-        }
         let ended = self.receiver.recv_timeout(within).ok()?;
-        self.claims.remove(&ended.0);
+        self.open -= 1;
         Some(ended)
     }
 
     /// Whether none runs.
     pub fn is_idle(&self) -> bool {
-        self.claims.is_empty()
+        self.open == 0
     }
 
     /// Sends the children a signal; none starts from now on.
@@ -107,8 +100,6 @@ impl<'scope, 'env, 'p> Crew<'scope, 'env, 'p> {
     /// What happened, at the latest after a tenth of a second.
     pub fn news(&mut self) -> Vec<News> {
         const PATIENCE: Duration = Duration::from_millis(100);
-        // MPI has to be asked
-        const POLL: Duration = Duration::from_millis(2);
         let start = Instant::now();
         loop {
             let within = if self.others.is_some() { POLL } else { PATIENCE };

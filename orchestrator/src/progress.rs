@@ -1,8 +1,9 @@
 //! What a run says while it goes: a bar where stderr is a terminal, else a line a task.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use std::fmt::Write;
 use std::fs::File;
-use std::io::{IsTerminal, Write};
+use std::io::{IsTerminal, Write as _};
 
 /// Counts and shows the tasks of a run.
 #[derive(Debug)]
@@ -19,7 +20,11 @@ impl Progress {
     pub fn new(total: u64, log: Option<File>) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} tasks, {msg}, eta {eta}");
+            let style = ProgressStyle::with_template("{bar:25} {pos}/{len} tasks, {per_sec}, {eta} left, {msg}");
+            let rate = |state: &ProgressState, text: &mut dyn Write| {
+                let _ = text.write_str(&rate(state.per_sec()));
+            };
+            let style = style.map(|style| style.with_key("per_sec", rate));
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.enable_steady_tick(std::time::Duration::from_millis(500));
             bar
@@ -47,7 +52,8 @@ impl Progress {
         self.write_log(&line);
         match &self.bar {
             Some(bar) => {
-                bar.inc(1);
+                bar.set_length(self.total);
+                bar.set_position(self.ended);
                 if state != "done" {
                     bar.println(line);
                 }
@@ -77,5 +83,14 @@ impl Progress {
             // a full disk must not stop the tasks
             let _ = writeln!(log, "{line}");
         }
+    }
+}
+
+/// Tasks by second, minute or hour, whichever reads well.
+fn rate(per_second: f64) -> String {
+    match per_second {
+        rate if rate >= 1.0 => format!("{rate:.0}/s"),
+        rate if rate * 60.0 >= 1.0 => format!("{:.0}/min", rate * 60.0),
+        rate => format!("{:.0}/h", rate * 3600.0),
     }
 }

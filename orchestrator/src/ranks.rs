@@ -5,7 +5,7 @@
 
 use crate::attempt::{self, Outcome};
 use crate::child::Children;
-use crate::claim::Owner;
+use crate::claim::{self, Owner};
 use crate::crew::{Local, News, Order};
 use crate::production::Production;
 use crate::seats::Offer;
@@ -28,6 +28,7 @@ pub trait Post {
 
 #[derive(Serialize, Deserialize)]
 enum ToRank {
+    Here(Owner),
     Do(Box<Order>),
     Beat,
     Stop(i32),
@@ -49,6 +50,8 @@ const BEAT: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(60);
 /// The same for rank 0 while it looks at the whole production first.
 const FIRST_SILENCE: Duration = Duration::from_secs(900);
+/// Between looks for messages, for which MPI has to be asked.
+pub const POLL: Duration = Duration::from_millis(2);
 /// Between looks at whether processes on this host still run.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -93,7 +96,8 @@ pub struct Others<'p> {
 impl<'p> Others<'p> {
     /// Those of a job.
     pub fn new(post: &'p mut dyn Post) -> Self {
-        let known = (1..post.size()).map(|rank| (rank, Other::new())).collect();
+        let known: BTreeMap<usize, Other> = (1..post.size()).map(|rank| (rank, Other::new())).collect();
+        known.keys().for_each(|rank| send(post, *rank, &ToRank::Here(Owner::this().clone())));
         Self { post, known, beat: Instant::now(), look: Instant::now() }
     }
 
@@ -182,42 +186,94 @@ impl Drop for Others<'_> {
 pub fn serve(post: &mut dyn Post, production: &Production, offer: Offer) -> Result<bool> {
     let signals = signals::Watched::new()?;
     let children = Children::default();
-    std::thread::scope(|scope| {
-        let mut local = Local::new(scope, production, &children);
-        send(post, 0, &ToFirst::Here(offer, Owner::this().clone()));
-        let (mut heard, mut patience, mut beat) = (Instant::now(), FIRST_SILENCE, Instant::now());
-        let (mut end, mut leaving) = (None, false);
-        let mut stop = signals::Stop::default();
+    send(post, 0, &ToFirst::Here(offer, Owner::this().clone()));
+    let whole = std::thread::scope(|scope| {
+        let mut worker = Worker::new(post, Local::new(scope, production, &children));
         loop {
-            while let Some((_, message)) = receive::<ToRank>(post) {
-                (heard, patience) = (Instant::now(), SILENCE);
-                match message {
-                    Some(ToRank::Do(order)) => local.start(*order),
-                    Some(ToRank::Stop(signal)) => local.stop(signal),
-                    Some(ToRank::End { whole }) => end = Some(whole),
-                    Some(ToRank::Beat) | None => {}
-                }
-            }
-            while let Some((task, outcome)) = local.ended(Duration::from_millis(2)) {
-                send(post, 0, &ToFirst::Ended(task, outcome.map_err(|error| error.to_string())));
-            }
-            if beat.elapsed() >= BEAT {
-                beat = Instant::now();
-                send(post, 0, &ToFirst::Beat);
-            }
-            stop.check(&signals, |signal| local.stop(signal));
-            if stop.takes_no_more() && !leaving {
-                leaving = true;
-                send(post, 0, &ToFirst::Leaving);
-            }
-            match end {
-                _ if !local.is_idle() => {}
-                Some(whole) => return Ok(whole),
-                None if heard.elapsed() > patience => return Ok(false),
-                None => {}
+            worker.listen();
+            worker.tell(&signals);
+            if let Some(whole) = worker.is_over() {
+                return whole;
             }
         }
-    })
+    });
+    claim::sweep(production);
+    Ok(whole)
+}
+
+struct Worker<'p, 'scope, 'env> {
+    post: &'p mut dyn Post,
+    local: Local<'scope, 'env>,
+    // rank 0, when it was last heard, and how long it may be silent
+    first: Option<Owner>,
+    heard: Instant,
+    patience: Duration,
+    beat: Instant,
+    look: Instant,
+    stop: signals::Stop,
+    is_leaving: bool,
+    end: Option<bool>,
+}
+
+impl<'p, 'scope, 'env> Worker<'p, 'scope, 'env> {
+    fn new(post: &'p mut dyn Post, local: Local<'scope, 'env>) -> Self {
+        let now = Instant::now();
+        Self {
+            post,
+            local,
+            first: None,
+            heard: now,
+            patience: FIRST_SILENCE,
+            beat: now,
+            look: now,
+            stop: signals::Stop::default(),
+            is_leaving: false,
+            end: None,
+        }
+    }
+
+    /// Does what rank 0 says.
+    fn listen(&mut self) {
+        while let Some((_, message)) = receive::<ToRank>(self.post) {
+            (self.heard, self.patience) = (Instant::now(), SILENCE);
+            match message {
+                Some(ToRank::Here(owner)) => self.first = Some(owner),
+                Some(ToRank::Do(order)) => self.local.start(*order),
+                Some(ToRank::Stop(signal)) => self.local.stop(signal),
+                Some(ToRank::End { whole }) => self.end = Some(whole),
+                Some(ToRank::Beat) | None => {}
+            }
+        }
+    }
+
+    /// Tells rank 0 what happened.
+    fn tell(&mut self, signals: &signals::Watched) {
+        while let Some((task, outcome)) = self.local.ended(POLL) {
+            send(self.post, 0, &ToFirst::Ended(task, outcome.map_err(|error| error.to_string())));
+        }
+        if self.beat.elapsed() >= BEAT {
+            self.beat = Instant::now();
+            send(self.post, 0, &ToFirst::Beat);
+        }
+        let local = &self.local;
+        self.stop.check(signals, |signal| local.stop(signal));
+        if self.stop.takes_no_more() && !self.is_leaving {
+            self.is_leaving = true;
+            send(self.post, 0, &ToFirst::Leaving);
+        }
+    }
+
+    /// Whether all ranks are there, once there is no more to do.
+    fn is_over(&mut self) -> Option<bool> {
+        if !self.local.is_idle() {
+            return None;
+        }
+        let is_dead = self.look.elapsed() >= LOOK && {
+            self.look = Instant::now();
+            self.first.as_ref().and_then(Owner::runs) == Some(false)
+        };
+        self.end.or((is_dead || self.heard.elapsed() > self.patience).then_some(false))
+    }
 }
 
 /// Processes that a launcher (mpirun, srun) started on this host, this one included.
