@@ -54,8 +54,16 @@ impl Children {
     ///
     /// # Errors
     /// If it cannot be started.
-    pub fn run(&self, program: &Path, arguments: &[String], folder: &Path, log: &File) -> io::Result<Ended> {
+    pub fn run(
+        &self,
+        program: &Path,
+        arguments: &[String],
+        folder: &Path,
+        cpus: &BTreeSet<usize>,
+        log: &File,
+    ) -> io::Result<Ended> {
         let parent = std::process::id() as i32;
+        let cores = (!cpus.is_empty()).then(|| core_set(cpus));
         let mut command = Command::new(program);
         command.args(arguments).current_dir(folder).stdin(Stdio::null());
         command.stdout(log.try_clone()?).stderr(log.try_clone()?);
@@ -65,6 +73,10 @@ impl Children {
         unsafe {
             command.pre_exec(move || {
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                if let Some(cores) = &cores {
+                    // cores that the system has taken away: the task runs where it may
+                    libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), cores);
+                }
                 // the parent may have died before the line above
                 if libc::getppid() == parent { Ok(()) } else { Err(io::ErrorKind::Interrupted.into()) }
             });
@@ -101,6 +113,27 @@ impl Children {
             // Linux gives kibibytes
             peak_memory_mb: usage.ru_maxrss as f64 * 1024.0 / 1e6,
         })
+    }
+}
+
+fn core_set(cpus: &BTreeSet<usize>) -> libc::cpu_set_t {
+    // SAFETY: an all-zero set is the empty one; CPU_SET ignores numbers that are too large.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        cpus.iter().filter(|cpu| **cpu < libc::CPU_SETSIZE as usize).for_each(|cpu| libc::CPU_SET(*cpu, &mut set));
+        set
+    }
+}
+
+/// The cores that this process may use.
+pub fn own_cpus() -> BTreeSet<usize> {
+    // SAFETY: sched_getaffinity fills the set that it is given.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        if libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set) != 0 {
+            return BTreeSet::new();
+        }
+        (0..libc::CPU_SETSIZE as usize).filter(|cpu| libc::CPU_ISSET(*cpu, &set)).collect()
     }
 }
 
@@ -149,7 +182,8 @@ mod tests {
     fn run(script: &str) -> Ended {
         let log = File::create("/dev/null").unwrap();
         let arguments = ["-c".to_string(), script.to_string()];
-        Children::default().run(Path::new("/bin/sh"), &arguments, Path::new("/"), &log).unwrap()
+        let all = BTreeSet::new();
+        Children::default().run(Path::new("/bin/sh"), &arguments, Path::new("/"), &all, &log).unwrap()
     }
 
     #[test]
@@ -157,6 +191,17 @@ mod tests {
         assert_eq!(run("exit 3").exit_code, Some(3));
         let killed = run("kill -9 $$");
         assert_eq!((killed.exit_code, killed.signal), (None, Some(9)));
+    }
+
+    #[test]
+    fn a_child_is_bound_to_the_cores_it_is_given() {
+        let one = own_cpus().into_iter().take(1).collect();
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let arguments = ["-c".to_string(), "grep Cpus_allowed_list /proc/self/status".to_string()];
+        let children = Children::default();
+        children.run(Path::new("/bin/sh"), &arguments, Path::new("/"), &one, log.as_file()).unwrap();
+        let said = std::fs::read_to_string(log.path()).unwrap();
+        assert_eq!(said.split_whitespace().last(), one.first().map(|cpu| cpu.to_string()).as_deref());
     }
 
     #[test]

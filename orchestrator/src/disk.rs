@@ -1,8 +1,15 @@
-//! What lies on disk: one listing a folder, kept until told otherwise.
+//! What lies on disk: size and time of each file, from one listing a folder.
 
+use crate::graph::{FileId, Graph};
+use crate::hash::Map;
+use crate::keys::Key;
+use crate::production::Production;
+use crate::table::Root;
 use std::collections::HashMap;
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Size and time of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,35 +27,89 @@ pub fn stamp(path: &Path) -> Option<Stamp> {
     let here = std::fs::symlink_metadata(path).ok()?;
     let link = here.file_type().is_symlink();
     let there = if link { std::fs::metadata(path).ok()? } else { here };
-    let mtime = there.mtime() * 1_000_000_000 + there.mtime_nsec();
-    there.is_file().then_some(Stamp { size: there.len(), mtime, link })
+    stamp_of(&there, link)
 }
 
-/// The files of each folder looked into so far.
-#[derive(Debug, Default)]
-pub struct Listings {
-    folders: HashMap<PathBuf, HashMap<String, Stamp>>,
+fn stamp_of(file: &Metadata, link: bool) -> Option<Stamp> {
+    let mtime = file.mtime() * 1_000_000_000 + file.mtime_nsec();
+    file.is_file().then_some(Stamp { size: file.len(), mtime, link })
 }
 
-impl Listings {
-    /// Looks a file up; its folder is listed once.
-    pub fn stamp(&mut self, folder: &Path, name: &str) -> Option<Stamp> {
-        if let Some(files) = self.folders.get(folder) {
-            return files.get(name).copied();
+/// Size and time of every file of the graph that is there. Each folder is listed once, by as many threads as there are
+/// cores; only the files that the graph knows are looked at.
+pub fn survey(production: &Production, graph: &Graph) -> Vec<Option<Stamp>> {
+    let folders = folders(graph);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut found = Vec::new();
+        while let Some(files) = folders.get(next.fetch_add(1, Ordering::Relaxed)) {
+            look_into(production, graph, files, &mut found);
         }
-        let files = list(folder);
-        let found = files.get(name).copied();
-        self.folders.insert(folder.to_path_buf(), files);
         found
-    }
+    };
+    let mut stamps = vec![None; graph.files.len()];
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads()).map(|_| scope.spawn(work)).collect();
+        for found in workers.into_iter().flat_map(|worker| worker.join()) {
+            found.into_iter().for_each(|(file, stamp): (FileId, Stamp)| stamps[file.0 as usize] = Some(stamp));
+        }
+    });
+    stamps
 }
 
-fn list(folder: &Path) -> HashMap<String, Stamp> {
+/// Threads for work on many files; a shared file system answers several at once.
+pub fn threads() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 16)
+}
+
+/// The files of each folder.
+fn folders(graph: &Graph) -> Vec<Vec<FileId>> {
+    let mut folders: Vec<Vec<FileId>> = Vec::new();
+    let mut known: Map<(u16, bool, Key), usize> = Map::default();
+    let mut last = None;
+    for id in (0..graph.files.len() as u32).map(FileId) {
+        let file = graph.file(id);
+        let which = (file.kind, file.maker.is_none(), file.key.project(graph.pattern(file).folder));
+        let folder = match last {
+            Some((same, folder)) if same == which => folder,
+            _ => *known.entry(which).or_insert_with(|| {
+                folders.push(Vec::new());
+                folders.len() - 1
+            }),
+        };
+        last = Some((which, folder));
+        folders[folder].push(id);
+    }
+    join_same(graph, folders)
+}
+
+/// Folders that several kinds of files share become one.
+fn join_same(graph: &Graph, folders: Vec<Vec<FileId>>) -> Vec<Vec<FileId>> {
+    let mut joined: HashMap<(Root, String), Vec<FileId>> = HashMap::new();
+    for files in folders {
+        let (root, path) = graph.path(files[0]);
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder).to_string();
+        joined.entry((root, folder)).or_default().extend(files);
+    }
+    joined.into_values().collect()
+}
+
+fn look_into(production: &Production, graph: &Graph, files: &[FileId], found: &mut Vec<(FileId, Stamp)>) {
+    let (root, path) = graph.path(files[0]);
+    let folder = production.root(root).join(path);
     // a folder that is not there holds nothing
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let visible = entries.filter_map(|entry| {
-        let name = entry.file_name().into_string().ok().filter(|name| !name.starts_with('.'))?;
-        Some((stamp(&entry.path())?, name))
-    });
-    visible.map(|(stamp, name)| (name, stamp)).collect()
+    let Some(entries) = folder.parent().and_then(|folder| std::fs::read_dir(folder).ok()) else { return };
+    let name = |file: FileId| {
+        let (_, mut path) = graph.path(file);
+        path.drain(..path.rfind('/').map_or(0, |slash| slash + 1));
+        path
+    };
+    let names: Map<String, FileId> = files.iter().map(|file| (name(*file), *file)).collect();
+    for entry in entries.flatten() {
+        let file = entry.file_name().to_str().and_then(|name| names.get(name)).copied();
+        let Some(file) = file else { continue };
+        let Ok(here) = entry.metadata() else { continue };
+        let seen = if here.file_type().is_symlink() { stamp(&entry.path()) } else { stamp_of(&here, false) };
+        found.extend(seen.map(|stamp| (file, stamp)));
+    }
 }

@@ -1,10 +1,10 @@
 //! The graph: every task of a production, what it needs and what needs it.
 
+use crate::hash::Map;
 use crate::keys::{Key, Space};
 use crate::plan::NightPlan;
 use crate::table::{Pattern, Root, Step, Table};
 use crate::{Error, Result, graph_build, names};
-use std::collections::HashMap;
 use std::ops::Range;
 
 /// Index of a task; tasks stand in an order in which each comes after those that make its inputs.
@@ -70,8 +70,10 @@ pub struct Graph {
     pub unplanned: Vec<Unplanned>,
     pub(crate) needs: Vec<Need>,
     pub(crate) alternatives: Vec<FileId>,
-    pub(crate) dependents: Vec<Vec<TaskId>>,
-    pub(crate) targets: HashMap<u32, u32>,
+    // those of task N from dependents_from[N] up to the next
+    pub(crate) dependents: Vec<TaskId>,
+    pub(crate) dependents_from: Vec<u32>,
+    pub(crate) targets: Map<u32, u32>,
 }
 
 impl Graph {
@@ -116,10 +118,12 @@ impl Graph {
 
     /// The tasks that may need the output of this one.
     pub fn dependents(&self, id: TaskId) -> &[TaskId] {
-        &self.dependents[id.0 as usize]
+        let index = id.0 as usize;
+        &self.dependents[self.dependents_from[index] as usize..self.dependents_from[index + 1] as usize]
     }
 
-    fn pattern(&self, file: &File) -> &Pattern {
+    /// The pattern of a file's path.
+    pub fn pattern(&self, file: &File) -> &Pattern {
         let kind = &self.table.files[usize::from(file.kind)];
         if file.maker.is_none() { kind.raw.as_ref().unwrap_or(&kind.path) } else { &kind.path }
     }

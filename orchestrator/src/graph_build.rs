@@ -2,10 +2,11 @@
 
 use crate::Result;
 use crate::graph::{File, FileId, Graph, Need, Task, TaskId, Unplanned};
-use crate::keys::{Dims, Key, Space};
+use crate::hash::Map;
+use crate::keys::{Dims, Key, Ranks, Space};
 use crate::plan::{Exposure, NightPlan};
 use crate::table::{Pick, Slot, Table};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 /// Night and exposure.
 type Exposed = (u32, u32);
@@ -16,13 +17,14 @@ type Touch = (Option<u32>, u32);
 struct Builder {
     graph: Graph,
     by_kind: Vec<Vec<FileId>>,
-    by_key: HashMap<(u16, Key), FileId>,
-    flavors: HashMap<Exposed, String>,
-    bricks: HashMap<Exposed, Vec<Touch>>,
+    by_key: Vec<Map<Key, FileId>>,
+    flavors: Map<Exposed, String>,
+    bricks: Map<Exposed, Vec<Touch>>,
     // cameras that a raw file of many cameras holds
-    cameras: HashMap<FileId, Vec<u32>>,
+    cameras: Map<FileId, Vec<u32>>,
     skipped: HashSet<(u32, usize)>,
     dims: Named,
+    ranks: Ranks,
 }
 
 #[derive(Clone, Copy)]
@@ -52,21 +54,24 @@ pub(crate) fn build(table: Table, space: Space, plans: &[NightPlan]) -> Result<G
         needs: Vec::new(),
         alternatives: Vec::new(),
         dependents: Vec::new(),
-        targets: HashMap::new(),
+        dependents_from: Vec::new(),
+        targets: Map::default(),
     };
     let mut builder = Builder {
+        ranks: graph.space.ranks(),
         graph,
         by_kind: vec![Vec::new(); kinds],
-        by_key: HashMap::new(),
-        flavors: HashMap::new(),
-        bricks: HashMap::new(),
-        cameras: HashMap::new(),
+        by_key: vec![Map::default(); kinds],
+        flavors: Map::default(),
+        bricks: Map::default(),
+        cameras: Map::default(),
         skipped: HashSet::new(),
         dims,
     };
     for plan in plans {
         builder.add_night(plan)?;
     }
+    builder.ranks = builder.graph.space.ranks();
     for step in 0..builder.graph.table.steps.len() {
         builder.add_given(step);
         builder.add_step(step);
@@ -135,7 +140,7 @@ impl Builder {
     /// A file of this kind and key; the same one if it is there already, now made by `maker` if one is given.
     fn add_file(&mut self, kind: usize, key: Key, maker: Option<TaskId>) -> FileId {
         let next = FileId(self.graph.files.len() as u32);
-        let id = *self.by_key.entry((kind as u16, key)).or_insert(next);
+        let id = *self.by_key[kind].entry(key).or_insert(next);
         if id == next {
             self.graph.files.push(File { kind: kind as u16, key, maker });
             self.by_kind[kind].push(id);
@@ -168,20 +173,14 @@ impl Builder {
         let slots = self.graph.table.steps[step].inputs.clone();
         let output = self.graph.table.steps[step].output;
         let dims = self.graph.table.files[output].dims;
-        let mut seen = HashSet::new();
-        let mut keys: Vec<Key> = self
-            .files_of(&slots[0])
-            .flat_map(|file| self.expand(file, dims))
-            .filter(|key| !self.is_skipped(key, step) && seen.insert(*key))
-            .collect();
-        keys.sort_by(|a, b| self.graph.space.compare(a, b, &self.graph.table.order));
-        let indexes: Vec<Index> = slots.iter().map(|slot| self.index(slot, dims)).collect();
-        for key in keys {
-            let found: Vec<Vec<Vec<FileId>>> =
-                indexes.iter().zip(&slots).map(|(index, slot)| self.matches(index, slot, &key)).collect();
-            match found.iter().position(Vec::is_empty) {
-                None => self.add_task(step, output, key, found),
+        let lookups: Vec<Lookup> = slots.iter().map(|slot| self.lookup(slot, dims)).collect();
+        for key in self.keys_of_tasks(step, &slots[0], dims) {
+            let first = self.graph.needs.len();
+            let lacking = (0..slots.len()).find(|slot| !self.add_needs(*slot, &lookups[*slot], &slots[*slot], &key));
+            match lacking {
+                None => self.add_task(step, output, key, first),
                 Some(slot) => {
+                    self.graph.needs.truncate(first);
                     let lacks = self.graph.table.files[slots[slot].file].name.clone();
                     let task = self.graph.name_of(output, &key);
                     self.graph.unplanned.push(Unplanned { task, lacks });
@@ -190,28 +189,32 @@ impl Builder {
         }
     }
 
-    fn add_task(&mut self, step: usize, output: usize, key: Key, found: Vec<Vec<Vec<FileId>>>) {
+    /// The keys of a step's tasks, sorted: those of its output that its first input covers.
+    fn keys_of_tasks(&self, step: usize, first: &Slot, dims: Dims) -> Vec<Key> {
+        let order = &self.graph.table.order;
+        let keys = self.files_of(first).flat_map(|file| self.expand(file, dims));
+        let wanted = keys.filter(|key| !self.is_skipped(key, step));
+        let mut sorted: Vec<_> = wanted.map(|key| (self.ranks.sorting(&key, order), key)).collect();
+        sorted.sort_unstable();
+        sorted.dedup();
+        sorted.into_iter().map(|(_, key)| key).collect()
+    }
+
+    fn add_task(&mut self, step: usize, output: usize, key: Key, first_need: usize) {
         let id = TaskId(self.graph.tasks.len() as u32);
-        let first = self.graph.needs.len() as u32;
-        for (slot, needs) in found.into_iter().enumerate() {
-            for alternatives in needs {
-                let start = self.graph.alternatives.len() as u32;
-                self.graph.alternatives.extend(alternatives);
-                let end = self.graph.alternatives.len() as u32;
-                self.graph.needs.push(Need { slot: slot as u16, alternatives: start..end });
-            }
-        }
-        let needs = first..self.graph.needs.len() as u32;
+        let needs = first_need as u32..self.graph.needs.len() as u32;
         let output = self.add_file(output, key, Some(id));
         self.graph.tasks.push(Task { step: step as u16, key, output, needs });
     }
 
     /// The files of an input's kind whose exposure has one of its flavours.
     fn files_of(&self, slot: &Slot) -> impl Iterator<Item = FileId> {
-        let wanted = slot.flavor.clone();
-        self.by_kind[slot.file].iter().copied().filter(move |file| {
-            wanted.is_empty() || self.flavor(&self.graph.file(*file).key).is_some_and(|f| wanted.iter().any(|w| w == f))
-        })
+        self.by_kind[slot.file].iter().copied().filter(move |file| self.has_flavor(*file, slot))
+    }
+
+    fn has_flavor(&self, file: FileId, slot: &Slot) -> bool {
+        let flavor = || self.flavor(&self.graph.file(file).key);
+        slot.flavor.is_empty() || flavor().is_some_and(|flavor| slot.flavor.iter().any(|wanted| wanted == flavor))
     }
 
     fn flavor(&self, key: &Key) -> Option<&str> {
@@ -242,9 +245,12 @@ impl Builder {
         touching.map(|(_, brick)| space.with(key, self.dims.brick, *brick).project(dims)).collect()
     }
 
-    /// An input's files by the keys that they share with the task.
-    fn index(&self, slot: &Slot, task: Dims) -> Index {
+    /// How to find an input's files by the keys that they share with the task.
+    fn lookup(&self, slot: &Slot, task: Dims) -> Lookup {
         let file = self.graph.table.files[slot.file].dims;
+        if slot.pick == Pick::All && file.without(task).is_empty() {
+            return Lookup::Own(file);
+        }
         let mut dims = file.and(task);
         if slot.pick != Pick::All {
             dims = dims.without(Dims::one(self.dims.expid));
@@ -252,29 +258,35 @@ impl Builder {
         if task.has(self.dims.brick) {
             dims = dims.or(Dims::one(self.dims.brick));
         }
-        let mut files: HashMap<Key, Vec<FileId>> = HashMap::new();
+        let mut files: Map<Key, Vec<FileId>> = Map::default();
         for file in self.files_of(slot) {
             for key in self.expand(file, dims) {
                 files.entry(key).or_default().push(file);
             }
         }
+        let order = &self.graph.table.order;
         for list in files.values_mut() {
-            list.sort_by(|a, b| self.compare(*a, *b));
+            list.sort_by_cached_key(|id| self.ranks.sorting(&self.graph.file(*id).key, order));
             list.dedup();
         }
-        Index { dims, files }
+        Lookup::Shared(dims, files)
     }
 
-    fn compare(&self, a: FileId, b: FileId) -> std::cmp::Ordering {
-        let key = |id: FileId| &self.graph.file(id).key;
-        self.graph.space.compare(key(a), key(b), &self.graph.table.order)
-    }
-
-    /// The files that serve a task: for each need its alternatives, best first.
-    fn matches(&self, index: &Index, slot: &Slot, task: &Key) -> Vec<Vec<FileId>> {
-        let files = index.files.get(&task.project(index.dims)).map_or(&[][..], Vec::as_slice);
+    /// Adds what a task needs of one input: for each need the files that serve it, best first; false if there is none.
+    fn add_needs(&mut self, index: usize, lookup: &Lookup, slot: &Slot, task: &Key) -> bool {
+        let (dims, files) = match lookup {
+            Lookup::Own(dims) => {
+                let file = self.by_key[slot.file].get(&task.project(*dims)).copied();
+                let file = file.filter(|file| self.has_flavor(*file, slot));
+                file.into_iter().for_each(|file| self.add_need(index, [file]));
+                return file.is_some();
+            }
+            Lookup::Shared(dims, files) => (dims, files),
+        };
+        let files = files.get(&task.project(*dims)).map_or(&[][..], Vec::as_slice);
         if slot.pick == Pick::All {
-            return files.iter().map(|file| vec![*file]).collect();
+            files.iter().for_each(|file| self.add_need(index, [*file]));
+            return !files.is_empty();
         }
         // one need for each set of files that differ by their exposure only; files come sorted, so groups do too
         let expid = Dims::one(self.dims.expid);
@@ -287,38 +299,65 @@ impl Builder {
                 None => groups.push((apart, vec![*file])),
             }
         }
-        let own = self.graph.space.text(task, self.dims.expid);
-        groups.into_iter().map(|(_, group)| self.by_preference(group, slot.pick, own)).collect()
+        let any = !groups.is_empty();
+        for (_, group) in groups {
+            let group = self.by_preference(group, slot.pick, task);
+            self.add_need(index, group);
+        }
+        any
     }
 
-    fn by_preference(&self, mut group: Vec<FileId>, pick: Pick, own: &str) -> Vec<FileId> {
-        let number = |file: &FileId| self.graph.space.text(&self.graph.file(*file).key, self.dims.expid).to_string();
-        group.sort_by_key(number);
+    fn add_need(&mut self, slot: usize, alternatives: impl IntoIterator<Item = FileId>) {
+        let start = self.graph.alternatives.len() as u32;
+        self.graph.alternatives.extend(alternatives);
+        let end = self.graph.alternatives.len() as u32;
+        self.graph.needs.push(Need { slot: slot as u16, alternatives: start..end });
+    }
+
+    fn by_preference(&self, mut group: Vec<FileId>, pick: Pick, task: &Key) -> Vec<FileId> {
+        let number = |key: &Key| self.ranks.of(key, self.dims.expid);
+        group.sort_by_key(|file| number(&self.graph.file(*file).key));
         if pick == Pick::Recent {
-            let after = group.partition_point(|file| number(file).as_str() < own);
+            let after = group.partition_point(|file| number(&self.graph.file(*file).key) < number(task));
             group[..after].reverse();
         }
         group
     }
 
     fn with_dependents(mut self) -> Graph {
-        let mut dependents = vec![Vec::new(); self.graph.tasks.len()];
-        for id in self.graph.ids() {
-            for need in self.graph.needs(id) {
-                for file in self.graph.alternatives(need) {
-                    if let Some(maker) = self.graph.file(*file).maker {
-                        dependents[maker.0 as usize].push(id);
-                    }
+        // counted, then filled in; a task that needs several files of one maker counts once
+        let count = self.graph.tasks.len();
+        let mut from = vec![0u32; count + 1];
+        self.each_edge(|maker, _| from[maker.0 as usize + 1] += 1);
+        (0..count).for_each(|task| from[task + 1] += from[task]);
+        let mut next = from.clone();
+        let mut dependents = vec![TaskId(0); from[count] as usize];
+        self.each_edge(|maker, task| {
+            let place = &mut next[maker.0 as usize];
+            dependents[*place as usize] = task;
+            *place += 1;
+        });
+        self.graph.dependents = dependents;
+        self.graph.dependents_from = from;
+        self.graph
+    }
+
+    fn each_edge(&self, mut visit: impl FnMut(TaskId, TaskId)) {
+        let mut last = vec![None; self.graph.tasks.len()];
+        for task in self.graph.ids() {
+            let files = self.graph.needs(task).iter().flat_map(|need| self.graph.alternatives(need));
+            for maker in files.filter_map(|file| self.graph.file(*file).maker) {
+                if last[maker.0 as usize].replace(task) != Some(task) {
+                    visit(maker, task);
                 }
             }
         }
-        dependents.iter_mut().for_each(Vec::dedup);
-        self.graph.dependents = dependents;
-        self.graph
     }
 }
 
-struct Index {
-    dims: Dims,
-    files: HashMap<Key, Vec<FileId>>,
+enum Lookup {
+    /// The task's own keys name the one file.
+    Own(Dims),
+    /// The files by the keys that they share with the task.
+    Shared(Dims, Map<Key, Vec<FileId>>),
 }

@@ -53,7 +53,7 @@ impl Dims {
 }
 
 /// The value of each key, as ids in a [`Space`]; some may be absent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key([u32; MAX_DIMS]);
 
 impl Default for Key {
@@ -101,6 +101,11 @@ pub struct Space {
 }
 
 impl Space {
+    /// All values of a key.
+    pub fn values(&self, dim: usize) -> &[String] {
+        &self.dims[dim].texts
+    }
+
     /// From the table's `[keys]`: name and regular expression; a named group is a key that follows from this one.
     ///
     /// # Errors
@@ -206,10 +211,34 @@ impl Space {
         key.get(dim).map_or("", |id| &self.dims[dim].texts[id as usize])
     }
 
-    /// Order of two keys by their texts, one key after the other in the order given.
-    pub fn compare(&self, a: &Key, b: &Key, order: &[usize]) -> std::cmp::Ordering {
-        let texts = |key| order.iter().map(move |dim| self.text(key, *dim));
-        texts(a).cmp(texts(b))
+    /// For each key the place of every value in the order of their texts.
+    pub fn ranks(&self) -> Ranks {
+        let rank = |dimension: &Dimension| {
+            let mut ids: Vec<u32> = (0..dimension.texts.len() as u32).collect();
+            ids.sort_by_key(|id| &dimension.texts[*id as usize]);
+            let mut ranks = vec![0; ids.len()];
+            ids.into_iter().zip(1..).for_each(|(id, rank)| ranks[id as usize] = rank);
+            ranks
+        };
+        Ranks(self.dims.iter().map(rank).collect())
+    }
+}
+
+/// Places of the values of a [`Space`] in the order of their texts, from 1.
+#[derive(Debug)]
+pub struct Ranks(Vec<Vec<u32>>);
+
+impl Ranks {
+    /// The place of a key's value; 0 if it has none.
+    pub fn of(&self, key: &Key, dim: usize) -> u32 {
+        key.get(dim).map_or(0, |id| self.0[dim][id as usize])
+    }
+
+    /// What sorts keys by their texts, one key after the other in the order given.
+    pub fn sorting(&self, key: &Key, order: &[usize]) -> [u32; MAX_DIMS] {
+        let mut places = [0; MAX_DIMS];
+        places.iter_mut().zip(order).for_each(|(place, dim)| *place = self.of(key, *dim));
+        places
     }
 }
 

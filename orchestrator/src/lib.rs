@@ -18,6 +18,7 @@ pub mod fibermap;
 pub mod graph;
 mod graph_build;
 pub mod graph_yaml;
+pub mod hash;
 pub mod history;
 pub mod keys;
 pub mod load;

@@ -1,58 +1,64 @@
 //! Runs tasks: each starts as soon as its inputs are there, as many at once as there are cores, until none is left.
 
-use crate::attempt::{self, Job, Outcome};
+use crate::attempt::{Job, Outcome};
 use crate::child::Children;
+use crate::costs::Costs;
+use crate::crew::{Crew, Local, News, Order};
 use crate::graph::{Graph, TaskId};
 use crate::load::Loaded;
 use crate::progress::Progress;
+use crate::ranks::{Others, Post};
 use crate::record::Ending;
+use crate::seats::{Grant, Offer, Seats};
+use crate::signals::{Stop, Watched};
 use crate::slice::Slice;
 use crate::state::{Board, Inputs, Retry, Scope, State};
 use crate::{Error, Result, claim, command, graph_yaml, history, production};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 /// What to run and how.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Indices of the first and last step.
-    pub steps: (usize, usize),
-    /// Nights and spectrographs.
+    /// Indices of the steps.
+    pub steps: BTreeSet<usize>,
+    /// Nights, exposures and spectrographs.
     pub slice: Slice,
     /// Only this task, whatever its last attempt gave.
     pub only: Option<TaskId>,
-    /// Tasks at once.
+    /// Tasks at once in this process.
     pub jobs: usize,
-    /// Cores to share among them.
+    /// Cores that they share.
     pub cores: usize,
     /// Failures to try again.
     pub retry: Retry,
+    /// How often a task is tried again in this run whose attempt the system failed.
+    pub retries: u32,
     /// A file for the lines that the run says.
     pub log: Option<PathBuf>,
 }
 
 impl Settings {
     fn describe(&self, graph: &Graph) -> String {
-        let (first, last) = self.steps;
-        let name = |step: usize| graph.table.steps[step].name.clone();
-        match self.only {
-            Some(task) => graph.name(task),
-            None if first == last => name(first),
-            None => format!("{} to {}", name(first), name(last)),
+        let names: Vec<&str> = self.steps.iter().map(|step| graph.table.steps[*step].name.as_str()).collect();
+        let in_a_row = self.steps.iter().zip(self.steps.iter().skip(1)).all(|(a, b)| a + 1 == *b);
+        match (self.only, &names[..]) {
+            (Some(task), _) => graph.name(task),
+            (None, [first, .., last]) if in_a_row => format!("{first} to {last}"),
+            (None, names) => names.join(", "),
         }
     }
 
-    fn scope(&self, graph: &Graph) -> Scope {
-        let (first, last) = self.steps;
-        let in_range = |task| (first..=last).contains(&usize::from(graph.task(task).step)) && self.slice.holds(task);
+    /// What the run is about.
+    pub fn scope(&self, graph: &Graph) -> Scope {
+        let is_asked = |task| self.steps.contains(&usize::from(graph.task(task).step)) && self.slice.holds(task);
         let wanted = match self.only {
             Some(only) => graph.ids().map(|task| task == only).collect(),
-            None => graph.ids().map(in_range).collect(),
+            None => graph.ids().map(is_asked).collect(),
         };
-        Scope { slice: self.slice.clone(), retry: self.retry, wanted }
+        Scope { slice: self.slice.clone(), retry: self.retry, retries: self.retries, wanted }
     }
 }
 
@@ -65,6 +71,8 @@ pub struct Summary {
     pub ran: usize,
     /// Signal that stopped the run.
     pub stopped: Option<i32>,
+    /// Whether no rank was lost.
+    pub whole: bool,
 }
 
 impl Summary {
@@ -78,125 +86,94 @@ impl Summary {
     }
 }
 
-type Message = (TaskId, Result<Outcome>);
-
 struct Runner<'a> {
     board: Board<'a>,
     graph: &'a Graph,
     settings: &'a Settings,
-    // tasks that may start; those that this process runs; those that others run
-    ready: BTreeSet<TaskId>,
-    running: HashMap<TaskId, u32>,
+    // tasks that may start, the longest first; those that this run works on; those that others run
+    ready: BTreeSet<(Reverse<u64>, TaskId)>,
+    running: HashMap<TaskId, Grant>,
     elsewhere: BTreeSet<TaskId>,
+    // tasks that the system failed, and when they are tried again
+    paused: HashMap<TaskId, Instant>,
+    seats: Seats,
+    costs: Costs,
     // whether a task is asked for or leads to one that is
     matters: Vec<bool>,
     tried: BTreeSet<TaskId>,
-    children: &'a Children,
     progress: Progress,
     dumped: Vec<bool>,
     ran: usize,
 }
 
-/// Runs what is not done of what was asked for.
+/// Runs what is not done of what was asked for; as rank 0 of a parallel job, with the other ranks.
 ///
 /// # Errors
 /// If the production cannot be written to.
-pub fn run(loaded: &Loaded, settings: &Settings) -> Result<Summary> {
+pub fn run(loaded: &Loaded, settings: &Settings, job: Option<&mut dyn Post>) -> Result<Summary> {
     for folder in [loaded.production.claims(), loaded.production.logs(), loaded.production.records()] {
         production::make_folder(&folder)?;
     }
-    let signal = watch_signals()?;
+    let signals = Watched::new()?;
     let board = Board::survey(&loaded.production, &loaded.graph, &loaded.options, settings.scope(&loaded.graph));
     let children = Children::default();
-    let mut runner = Runner::new(board, settings, &children)?;
-    let (sender, receiver) = mpsc::channel::<Message>();
-    let stopped = std::thread::scope(|scope| -> Result<Option<i32>> {
+    let mut runner = Runner::new(board, settings)?;
+    let (stop, whole) = std::thread::scope(|scope| -> Result<(Stop, bool)> {
+        let local = Local::new(scope, &loaded.production, &children);
+        let mut crew = Crew::new(local, job.map(Others::new));
         let mut stop = Stop::default();
         let mut clock = Clock::new();
-        while runner.has_work(stop.signal.is_some()) {
-            while stop.signal.is_none()
-                && let Some(job) = runner.next_job()
+        while runner.has_work(stop.takes_no_more()) {
+            while !stop.takes_no_more()
+                && let Some((rank, order)) = runner.next_order()
             {
-                let sender = sender.clone();
-                let children = runner.children;
-                // a thread a task: the child dies with the thread that started it
-                scope.spawn(move || {
-                    let outcome = attempt::run(&job.1, &loaded.production, children);
-                    let _ = sender.send((job.0, outcome));
-                });
+                crew.start(rank, order);
             }
-            if let Ok(message) = receiver.recv_timeout(Duration::from_millis(100)) {
+            for news in crew.news() {
                 // what this process cannot write down it must not go on with
-                runner.take(message).inspect_err(|_| children.stop(libc::SIGTERM))?;
+                runner.take(news).inspect_err(|_| crew.stop(libc::SIGTERM))?;
             }
-            stop.check(signal.load(Ordering::SeqCst), &children);
+            stop.check(&signals, |signal| crew.stop(signal));
             clock.tick(&mut runner);
         }
-        Ok(stop.signal)
-    });
-    runner.finish(stopped?)
-}
-
-/// The number of the last of SIGINT and SIGTERM that came; 0: none.
-fn watch_signals() -> Result<Arc<AtomicUsize>> {
-    let signal = Arc::new(AtomicUsize::new(0));
-    for number in [libc::SIGINT, libc::SIGTERM] {
-        signal_hook::flag::register_usize(number, signal.clone(), number as usize)
-            .map_err(|e| Error::Usage(format!("cannot watch signals: {e}")))?;
-    }
-    Ok(signal)
-}
-
-/// Stopping: first asks the children to end, later kills them.
-#[derive(Default)]
-struct Stop {
-    signal: Option<i32>,
-    since: Option<Instant>,
-}
-
-impl Stop {
-    fn check(&mut self, signal: usize, children: &Children) {
-        const GRACE: Duration = Duration::from_secs(5);
-        match self.since {
-            None if signal != 0 => {
-                self.signal = Some(signal as i32);
-                self.since = Some(Instant::now());
-                children.stop(libc::SIGTERM);
-            }
-            Some(since) if since.elapsed() > GRACE => children.stop(libc::SIGKILL),
-            _ => {}
-        }
-    }
+        Ok((stop, crew.is_whole()))
+    })?;
+    runner.finish(&stop, whole)
 }
 
 /// What is done now and then.
 struct Clock {
-    beat: Instant,
     look: Instant,
 }
 
 impl Clock {
     fn new() -> Self {
-        Self { beat: Instant::now(), look: Instant::now() }
+        Self { look: Instant::now() }
     }
 
     fn tick(&mut self, runner: &mut Runner) {
-        if self.beat.elapsed() >= Duration::from_secs(claim::HEARTBEAT) {
-            self.beat = Instant::now();
-            runner.touch_claims();
-        }
         if self.look.elapsed() >= Duration::from_millis(500) {
             self.look = Instant::now();
             runner.look_elsewhere();
+            runner.end_pauses();
         }
     }
 }
 
+/// Seconds before a task is tried again that the system failed this often.
+fn pause_after(failures: u32) -> Duration {
+    Duration::from_secs(4u64.saturating_pow(failures.min(6) - 1))
+}
+
 impl<'a> Runner<'a> {
-    fn new(board: Board<'a>, settings: &'a Settings, children: &'a Children) -> Result<Self> {
+    fn new(board: Board<'a>, settings: &'a Settings) -> Result<Self> {
         let graph = board.graph;
         let of = |test: &dyn Fn(TaskId) -> bool| graph.ids().filter(|t| test(*t)).collect::<BTreeSet<TaskId>>();
+        let costs = Costs::of(board.production, graph);
         let ready = of(&|t| board.is_wanted(t) && board.verdict(t).runnable);
+        let ready = ready.into_iter().map(|task| rank_of(&costs, graph, task)).collect();
+        let mut seats = Seats::default();
+        seats.add(0, Offer::own(settings.jobs, settings.cores));
         let matters = matters(&board);
         let elsewhere = of(&|t| matters[t.0 as usize] && board.verdict(t).state == State::Running);
         let open = of(&|t| board.is_wanted(t) && !matches!(board.verdict(t).state, State::Done | State::Failed)).len();
@@ -211,9 +188,11 @@ impl<'a> Runner<'a> {
             ready,
             elsewhere,
             matters,
-            children,
+            seats,
+            costs,
             progress,
             running: HashMap::new(),
+            paused: HashMap::new(),
             tried: BTreeSet::new(),
             dumped: vec![false; graph.table.steps.len()],
             ran: 0,
@@ -222,47 +201,68 @@ impl<'a> Runner<'a> {
     }
 
     fn has_work(&self, stopping: bool) -> bool {
-        let open = !self.ready.is_empty() || !self.elsewhere.is_empty();
+        let open = !self.ready.is_empty() || !self.elsewhere.is_empty() || !self.paused.is_empty();
         !self.running.is_empty() || (open && !stopping)
     }
 
-    /// Takes the next task that may start, if a place is free.
-    fn next_job(&mut self) -> Option<(TaskId, Job)> {
-        while self.running.len() < self.settings.jobs.max(1) {
-            let task = self.ready.pop_first()?;
-            let Some(inputs) = self.board.inputs(task) else { continue };
-            let contenders = (self.running.len() + 1 + self.ready.len()).min(self.settings.jobs.max(1));
-            let threads = (self.settings.cores / contenders).max(1);
+    /// Takes the next task that may start, if there are seats for it; on which rank.
+    fn next_order(&mut self) -> Option<(usize, Order)> {
+        loop {
+            let (_, task) = *self.ready.first()?;
+            let Some(inputs) = self.board.inputs(task) else {
+                self.ready.pop_first();
+                continue;
+            };
+            let contenders = (self.running.len() + self.ready.len()).min(self.seats.total());
+            let grant = self.seats.take(self.graph.step(task).cores, contenders)?;
+            self.ready.pop_first();
             let number = self.board.history(task).last + 1;
             self.board.start(task);
-            self.running.insert(task, number);
+            let order = Order { task: task.0, job: self.job(task, number, &inputs, &grant) };
+            let rank = grant.rank;
+            self.running.insert(task, grant);
             self.show_running();
-            return Some((task, self.job(task, number, &inputs, threads)));
+            return Some((rank, order));
         }
-        None
     }
 
-    fn job(&self, task: TaskId, number: u32, inputs: &Inputs, threads: usize) -> Job {
+    fn job(&self, task: TaskId, number: u32, inputs: &Inputs, grant: &Grant) -> Job {
         let (graph, production) = (self.graph, self.board.production);
         let step = graph.step(task);
+        let planned = inputs.files.iter().map(|(_, file)| graph.portable(*file));
+        let ancillary = self.board.ancillary(task).into_iter().map(|(path, _)| path);
         Job {
             task: graph.name(task),
             step: step.name.clone(),
             program: step.program.clone(),
             number,
             arguments: command::arguments(graph, self.board.options, task, &inputs.files),
-            extra: graph.table.threads.iter().flat_map(|flag| [flag.clone(), threads.to_string()]).collect(),
-            inputs: inputs.files.iter().map(|(_, file)| graph.portable(*file)).collect(),
+            extra: graph.table.threads.iter().flat_map(|flag| [flag.clone(), grant.threads.to_string()]).collect(),
+            cpus: grant.cpus.clone(),
+            inputs: planned.chain(ancillary).collect(),
             output: graph.portable(graph.task(task).output),
             log: history::log_path(production, graph, task, number),
             record: history::record_path(production, graph, task, number),
         }
     }
 
-    /// Takes note of a task that ended.
-    fn take(&mut self, (task, outcome): Message) -> Result<()> {
-        self.running.remove(&task);
-        let outcome = outcome?;
+    /// Takes note of what happened.
+    fn take(&mut self, news: News) -> Result<()> {
+        match news {
+            News::Came(rank, offer) => self.seats.add(rank, offer),
+            News::Left(rank, why) => {
+                self.seats.remove(rank);
+                self.progress.say(&format!("rank {rank} {why}"));
+            }
+            News::Ended(task, outcome) => return self.ended(TaskId(task), outcome?),
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, task: TaskId, outcome: Outcome) -> Result<()> {
+        if let Some(grant) = self.running.remove(&task) {
+            self.seats.give_back(&grant);
+        }
         if let Outcome::Ran(..) = outcome {
             self.tried.insert(task);
         }
@@ -286,10 +286,14 @@ impl<'a> Runner<'a> {
             } else {
                 self.elsewhere.remove(&task);
             }
+            match self.board.pauses(task) {
+                Some(failures) => _ = self.paused.entry(task).or_insert_with(|| Instant::now() + pause_after(failures)),
+                None => _ = self.paused.remove(&task),
+            }
             if verdict.runnable && self.board.is_wanted(task) && !self.tried.contains(&task) {
-                self.ready.insert(task);
+                self.ready.insert(rank_of(&self.costs, self.graph, task));
             } else {
-                self.ready.remove(&task);
+                self.ready.remove(&rank_of(&self.costs, self.graph, task));
             }
         }
     }
@@ -301,9 +305,14 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn touch_claims(&self) {
-        for (task, number) in &self.running {
-            claim::touch(&claim::path(self.board.production, &self.graph.name(*task), *number));
+    /// Queues the tasks whose pause after a failure of the system is over.
+    fn end_pauses(&mut self) {
+        let over: Vec<TaskId> =
+            self.paused.iter().filter(|(_, end)| **end <= Instant::now()).map(|(task, _)| *task).collect();
+        for task in over {
+            self.board.rest(task);
+            self.tried.remove(&task);
+            self.update(task);
         }
     }
 
@@ -315,7 +324,7 @@ impl<'a> Runner<'a> {
 
     /// Writes the states down when a step that had tasks has none left.
     fn dump_ended_steps(&mut self) -> Result<()> {
-        let open = self.ready.iter().chain(self.running.keys()).chain(&self.elsewhere);
+        let open = self.ready.iter().map(|(_, task)| task).chain(self.running.keys()).chain(&self.elsewhere);
         let earliest = open.map(|task| usize::from(self.graph.task(*task).step)).min();
         let Some(earliest) = earliest else { return Ok(()) };
         let ended: Vec<usize> = self.tried.iter().map(|task| usize::from(self.graph.task(*task).step)).collect();
@@ -335,11 +344,13 @@ impl<'a> Runner<'a> {
                 rank => format!("slurm-{job}.{rank}"),
             },
         );
-        let path = self.board.production.run().join(format!("state_{id}.yaml"));
-        production::write_atomically(&path, &graph_yaml::states(&self.board))
+        let folder = self.board.production.run();
+        production::write_atomically(&folder.join(format!("state_{id}.yaml")), &graph_yaml::states(&self.board))?;
+        graph_yaml::prune_states(&folder);
+        Ok(())
     }
 
-    fn finish(mut self, stopped: Option<i32>) -> Result<Summary> {
+    fn finish(mut self, stop: &Stop, whole: bool) -> Result<Summary> {
         self.progress.finish();
         self.sweep_claims();
         if self.ran > 0 {
@@ -353,10 +364,14 @@ impl<'a> Runner<'a> {
         self.report_open(&wanted);
         let counts: Vec<String> = states.iter().map(|(state, n)| format!("{n} {}", state.name())).collect();
         let counts = if counts.is_empty() { "nothing to do".into() } else { counts.join(", ") };
-        let stop = if stopped.is_some() { "; stopped by a signal" } else { "" };
+        let stopped = match (stop.signal, stop.late) {
+            (Some(_), _) => "; stopped by a signal",
+            (None, true) => "; time was nearly up",
+            (None, false) => "",
+        };
         let what = self.settings.describe(self.graph);
-        self.progress.say(&format!("{what}: {} tasks, {counts}; this run ran {}{stop}", wanted.len(), self.ran));
-        Ok(Summary { states, ran: self.ran, stopped })
+        self.progress.say(&format!("{what}: {} tasks, {counts}; this run ran {}{stopped}", wanted.len(), self.ran));
+        Ok(Summary { states, ran: self.ran, stopped: stop.signal, whole })
     }
 
     /// Removes the claims of processes that died after their task was done. A claim whose log exists can go: its number
@@ -369,6 +384,7 @@ impl<'a> Runner<'a> {
                 claim::release(self.board.production, &self.graph.name(task), number);
             }
         }
+        claim::sweep(self.board.production);
     }
 
     /// Says why tasks are not done: failures one by one, others by their reason.
@@ -397,6 +413,11 @@ impl<'a> Runner<'a> {
             self.progress.say(&format!("and {left} more reasons: see desi_pipe_status"));
         }
     }
+}
+
+/// A task in the order in which tasks start: by core-minutes, the longest first.
+fn rank_of(costs: &Costs, graph: &Graph, task: TaskId) -> (Reverse<u64>, TaskId) {
+    (Reverse((costs.minutes(graph, task) * 60e3) as u64), task)
 }
 
 /// Which tasks are asked for or lead to one that is.

@@ -1,10 +1,12 @@
 //! Generated scripts: setup.sh, a job a group of steps for the shell and for Slurm, and the drivers that start them.
 
-use crate::graph::{Graph, TaskId};
+use crate::costs::Costs;
+use crate::graph::Graph;
+use crate::jobs::{Job, Jobs};
 use crate::machine::Machine;
 use crate::production::{Production, make_folder, write_atomically};
 use crate::shell::quote;
-use crate::slice::Slice;
+use crate::slurm::{self, Asked, Mode};
 use crate::{Error, Result};
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -23,22 +25,18 @@ pub struct Settings {
     pub max_nodes: usize,
     /// Factor on wall times.
     pub time_scale: f64,
-    /// Slurm account.
-    pub account: Option<String>,
-    /// Slurm partition (or quality of service where the machine uses it) instead of the machine's choice.
-    pub partition: Option<String>,
+    /// What the Slurm jobs ask for.
+    pub asked: Asked,
+    /// How Slurm jobs of several nodes are submitted.
+    pub mode: Mode,
+    /// Whether costs come from records.
+    pub measured: bool,
     /// Launcher of the shell scripts.
     pub mpi_run: String,
     /// Ranks that it starts; 1: no launcher, all cores.
     pub max_cores: usize,
     /// Whether the scripts log at level DEBUG.
     pub debug: bool,
-}
-
-/// A group of steps that one job runs.
-struct Group<'g> {
-    name: &'g str,
-    steps: Vec<usize>,
 }
 
 /// Writes setup.sh.
@@ -66,170 +64,108 @@ pub fn write_setup(production: &Production, settings: &Settings) -> Result<()> {
     write_atomically(&production.dir.join("setup.sh"), &text)
 }
 
-/// Writes the jobs and drivers of all nights and of each; removes those of groups that have no task.
+/// Writes the jobs and drivers of all nights and of each; removes those of groups that have no task any more.
 ///
 /// # Errors
 /// [`Error::Io`].
-pub fn write_jobs(production: &Production, graph: &Graph, nights: &[String], settings: &Settings) -> Result<()> {
+pub fn write_jobs(production: &Production, graph: &Graph, settings: &Settings) -> Result<()> {
     make_folder(&production.scripts())?;
-    write_of(production, graph, None, settings)?;
-    nights.iter().try_for_each(|night| write_of(production, graph, Some(night), settings))
+    let costs = Costs::of(production, graph);
+    let settings = &Settings { measured: costs.are_measured(), ..settings.clone() };
+    let jobs = Jobs::of(graph, &costs);
+    let mut written = BTreeSet::from(["submit.sh".to_string()]);
+    write_executable(&production.scripts().join("submit.sh"), slurm::SUBMIT)?;
+    for job in jobs.all.iter().chain(jobs.nights.values().flatten()) {
+        for (kind, text) in
+            [("sh", shell_job(production, job, settings)), ("slurm", slurm::job(production, job, settings))]
+        {
+            let name = format!("{}.{kind}", job.name);
+            write_executable(&production.scripts().join(&name), &text)?;
+            written.insert(name);
+        }
+    }
+    write_drivers(production, "all", &jobs.all, &jobs.chains)?;
+    jobs.nights.iter().try_for_each(|(night, jobs)| write_drivers(production, night, jobs, jobs))?;
+    remove_others(&production.scripts(), &written)
 }
 
-fn write_of(production: &Production, graph: &Graph, night: Option<&String>, settings: &Settings) -> Result<()> {
-    let only = night.map(|night| BTreeSet::from([night.clone()]));
-    let slice = Slice::new(graph, only.as_ref(), None)?;
-    let label = night.map_or("all", String::as_str);
-    let mut shell_jobs = Vec::new();
-    let mut slurm_jobs = Vec::new();
-    for group in groups(graph) {
-        let member = |task: &TaskId| group.steps.contains(&usize::from(graph.task(*task).step)) && slice.holds(*task);
-        let tasks: Vec<TaskId> = graph.ids().filter(member).collect();
-        let name = format!("{}_{label}", group.name);
-        let (shell, slurm) = (script(production, &name, "sh"), script(production, &name, "slurm"));
-        if tasks.is_empty() {
-            remove(&shell)?;
-            remove(&slurm)?;
-            continue;
-        }
-        write_executable(&shell, &shell_job(production, graph, &group, night, settings, &name))?;
-        write_executable(&slurm, &slurm_job(production, graph, &group, night, settings, &name, &tasks))?;
-        shell_jobs.push(shell);
-        slurm_jobs.push(slurm);
-    }
+fn write_drivers(production: &Production, label: &str, shell: &[Job], slurm: &[Job]) -> Result<()> {
     let driver = |kind: &str| production.scripts().join(format!("run_{kind}_{label}.sh"));
-    write_executable(&driver("shell"), &shell_driver(&shell_jobs, label))?;
-    write_executable(&driver("slurm"), &slurm_driver(&slurm_jobs, label))
-}
-
-fn script(production: &Production, name: &str, kind: &str) -> PathBuf {
-    production.scripts().join(format!("{name}.{kind}"))
-}
-
-/// The groups in order; the steps of a group follow each other in the table.
-fn groups(graph: &Graph) -> Vec<Group<'_>> {
-    let mut groups: Vec<Group> = Vec::new();
-    for (index, step) in graph.table.steps.iter().enumerate() {
-        match groups.last_mut() {
-            Some(group) if group.name == step.group => group.steps.push(index),
-            _ => groups.push(Group { name: &step.group, steps: vec![index] }),
-        }
-    }
-    groups
+    write_executable(&driver("shell"), &shell_driver(production, shell, label))?;
+    write_executable(&driver("slurm"), &slurm::driver(production, slurm, label))
 }
 
 /// The desi_pipe_run command of a job, without its log.
-fn command(graph: &Graph, group: &Group, night: Option<&String>) -> String {
-    let name = |step: Option<&usize>| step.map_or("", |step| graph.table.steps[*step].name.as_str());
-    let mut command =
-        format!("desi_pipe_run --first {} --last {}", name(group.steps.first()), name(group.steps.last()));
-    if let Some(night) = night {
-        command += &format!(" --nights {night}");
-    }
-    command
+pub fn command(job: &Job) -> String {
+    let night = job.night.as_ref().map_or(String::new(), |night| format!(" --nights {night}"));
+    format!("desi_pipe_run --first {} --last {}{night}", job.first, job.last)
 }
 
-fn prologue(production: &Production, settings: &Settings) -> String {
+/// The lines before the command of a job.
+pub fn prologue(production: &Production, settings: &Settings) -> String {
     let setup = quote(&production.dir.join("setup.sh").display().to_string());
     let env = settings.env.trim_end();
     let env = if env.is_empty() { String::new() } else { format!("{env}\n") };
     format!("{env}source {setup}\n")
 }
 
-fn log_start(production: &Production, name: &str) -> String {
-    quote(&production.logs().join(name).display().to_string())
+/// A path for a line of Slurm options, which knows double quotes only.
+pub fn quoted(path: &Path) -> String {
+    format!("\"{}\"", path.display())
 }
 
-fn shell_job(
-    production: &Production,
-    graph: &Graph,
-    group: &Group,
-    night: Option<&String>,
-    settings: &Settings,
-    name: &str,
-) -> String {
-    let command = command(graph, group, night);
-    let run = match settings.max_cores {
-        0 | 1 => format!("exec {command} --nompi --log \"$log\""),
-        // many ranks: their lines go to the log through one process
-        ranks => format!("set -o pipefail\n{} {ranks} {command} 2>&1 | tee \"$log\"", settings.mpi_run),
-    };
-    format!(
-        "#!/bin/bash\n# {name}; written by desi_pipe\n{}log={}_\"$(date +%Y%m%d-%H%M%S)\".log\n{run}\n",
+fn shell_job(production: &Production, job: &Job, settings: &Settings) -> String {
+    let command = command(job);
+    let log = quote(&production.logs().join(format!("{}_sh", job.name)).display().to_string());
+    let start = format!(
+        "#!/bin/bash\n# {}; written by desi_pipe\n{}log={log}_\"$(date +%Y%m%d-%H%M%S)\".log\n",
+        job.name,
         prologue(production, settings),
-        log_start(production, &format!("{name}_sh")),
-    )
+    );
+    match settings.max_cores {
+        0 | 1 => format!("{start}exec {command} --nompi --log \"$log\"\n"),
+        ranks => {
+            start
+                + &format!(
+                    "# Open MPI: a rank that dies takes no other with it. Its exit status says nothing then: rank 0 writes\n\
+                     # its own. None: rank 0 or the launcher died, and all ranks are started again.\n\
+                     export OMPI_MCA_orte_enable_recovery=1\n\
+                     trap 'exit 130' INT\ntrap 'exit 143' TERM\n\
+                     status=$(mktemp)\n\
+                     for try in 1 2 3; do\n    \
+                     {} {ranks} {command} --exit-file \"$status\" 2>&1 | tee -a \"$log\"\n    \
+                     code=$(cat \"$status\")\n    \
+                     if [ -n \"$code\" ]; then break; fi\ndone\n\
+                     rm -f \"$status\"\nexit \"${{code:-4}}\"\n",
+                    settings.mpi_run,
+                )
+        }
+    }
 }
 
-fn slurm_job(
-    production: &Production,
-    graph: &Graph,
-    group: &Group,
-    night: Option<&String>,
-    settings: &Settings,
-    name: &str,
-    tasks: &[TaskId],
-) -> String {
-    let machine = &settings.machine;
-    let minutes = tasks.iter().map(|task| cost(graph, *task)).fold(0.0, f64::max);
-    let size = machine.size(tasks.len(), minutes, settings.max_nodes, settings.time_scale);
-    let queue_flag = if machine.qos { "qos" } else { "partition" };
-    let queue = settings.partition.clone().unwrap_or(size.queue);
-    let log = production.logs().join(format!("{name}_slurm_%j.log"));
-    let mut directives = vec![
-        format!("--job-name={name}"),
-        format!("--nodes={}", size.nodes),
-        format!("--time={:02}:{:02}:00", size.minutes / 60, size.minutes % 60),
-        format!("--output=\"{}\"", log.display()),
-        "--export=NONE".to_string(),
-    ];
-    let optional = [
-        (queue_flag, Some(queue).filter(|queue| !queue.is_empty())),
-        ("account", settings.account.clone()),
-        ("constraint", machine.constraint.clone()),
-    ];
-    directives.extend(optional.into_iter().filter_map(|(flag, value)| Some(format!("--{flag}={}", value?))));
-    let directives: String = directives.iter().map(|directive| format!("#SBATCH {directive}\n")).collect();
-    format!(
-        "#!/bin/bash -l\n# {name}; written by desi_pipe\n{directives}\n{}\
-         # one desi_pipe_run a node; each runs as many tasks at once as it has cores, and they share the tasks out\n\
-         exec srun --export=ALL --nodes={nodes} --ntasks={nodes} --ntasks-per-node=1 --cpus-per-task={} {}\n",
-        prologue(production, settings),
-        machine.cores,
-        command(graph, group, night),
-        nodes = size.nodes,
-    )
-}
-
-fn cost(graph: &Graph, task: TaskId) -> f64 {
-    let step = graph.step(task);
-    step.minutes + step.minutes_per_target * f64::from(graph.targets(task))
-}
-
-fn shell_driver(jobs: &[PathBuf], label: &str) -> String {
+fn shell_driver(production: &Production, jobs: &[Job], label: &str) -> String {
     let mut text = format!("#!/bin/bash\n# Runs every step of {label}, one after the other; written by desi_pipe.\n");
     text += "# A step that fails does not hold up tasks whose inputs are there; then the exit status is 1.\nstatus=0\n";
     text += "run() {\n    bash \"$1\"\n    local code=$?\n    # stopped by a signal\n";
     text += "    if [ $code -gt 128 ]; then exit $code; fi\n    if [ $code -ne 0 ]; then status=1; fi\n}\n";
-    jobs.iter().for_each(|job| text += &format!("run {}\n", quote(&job.display().to_string())));
+    for job in jobs {
+        let script = production.scripts().join(format!("{}.sh", job.name));
+        text += &format!("run {}\n", quote(&script.display().to_string()));
+    }
     text + "exit $status\n"
 }
 
-fn slurm_driver(jobs: &[PathBuf], label: &str) -> String {
-    let mut text = format!("#!/bin/bash\n# Submits every step of {label} as a chain of jobs; written by desi_pipe.\n");
-    text += "# A job starts when the one before has ended, well or not: each task looks for its inputs itself.\n";
-    text +=
-        "set -e\nafter=\nsubmit() {\n    local id\n    id=$(sbatch --parsable ${after:+-d afterany:$after} \"$1\")\n";
-    text += "    after=${id%%;*}\n    echo \"$after $1\"\n}\n";
-    jobs.iter().for_each(|job| text += &format!("submit {}\n", quote(&job.display().to_string())));
-    text
-}
-
-fn remove(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
-        _ => Ok(()),
+/// Removes the jobs that an earlier desi_pipe wrote and this one did not.
+fn remove_others(folder: &Path, written: &BTreeSet<String>) -> Result<()> {
+    for entry in std::fs::read_dir(folder).map_err(Error::io("list", folder))?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_job = name.ends_with(".sh") || name.ends_with(".slurm");
+        if is_job && !name.starts_with("run_") && !written.contains(&name) {
+            let path = entry.path();
+            std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+        }
     }
+    Ok(())
 }
 
 fn write_executable(path: &Path, text: &str) -> Result<()> {

@@ -4,6 +4,7 @@ use crate::graph::{FileId, Graph, TaskId};
 use crate::keys::Key;
 use crate::{Error, Result};
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 /// Which tasks belong to a run.
 #[derive(Debug, Clone)]
@@ -17,18 +18,14 @@ impl Slice {
         Self { inside: vec![true; graph.tasks.len()] }
     }
 
-    /// The tasks of these nights and spectrographs (None: of all); a task that has no night or spectrograph of its
-    /// own belongs if one of its inputs does.
+    /// The tasks whose keys are in these sets (key, values); a task that has no such key of its own belongs if one of
+    /// its inputs does.
     ///
     /// # Errors
     /// [`Error::Table`] if the table has no such keys.
-    pub fn new(
-        graph: &Graph,
-        nights: Option<&BTreeSet<String>>,
-        spectrographs: Option<&BTreeSet<String>>,
-    ) -> Result<Self> {
-        let limits = [(graph.space.dim("night")?, nights), (graph.space.dim("spectrograph")?, spectrographs)];
-        let limits: Vec<(usize, &BTreeSet<String>)> = limits.into_iter().filter_map(|(d, l)| Some((d, l?))).collect();
+    pub fn new(graph: &Graph, limits: &[(&str, &BTreeSet<String>)]) -> Result<Self> {
+        let limit = |(key, values): &(&str, _)| Ok((graph.space.dim(key)?, *values));
+        let limits: Vec<(usize, &BTreeSet<String>)> = limits.iter().map(limit).collect::<Result<_>>()?;
         let fits = |key: &Key| {
             limits.iter().all(|(dim, allowed)| key.get(*dim).is_none() || allowed.contains(graph.space.text(key, *dim)))
         };
@@ -59,12 +56,31 @@ impl Slice {
 ///
 /// # Errors
 /// [`Error::Usage`] names a night that it has not.
-pub fn nights(list: &[String], known: &[String]) -> Result<Option<BTreeSet<String>>> {
+pub fn nights(list: &[String], known: &[String]) -> Result<BTreeSet<String>> {
     if let Some(stranger) = list.iter().find(|night| !known.contains(night)) {
         let known = if known.is_empty() { "none".to_string() } else { known.join(", ") };
         return Err(Error::Usage(format!("the production has no night {stranger} (it has {known})")));
     }
-    Ok(Some(list.iter().cloned().collect::<BTreeSet<String>>()).filter(|set| !set.is_empty()))
+    Ok(list.iter().cloned().collect())
+}
+
+/// A comma list of exposures and ranges, with or without leading zeros: those of them that are known.
+///
+/// # Errors
+/// [`Error::Usage`] for what is no number, or a range in which no exposure is.
+pub fn expids(list: &[String], known: &[String]) -> Result<BTreeSet<String>> {
+    let number =
+        |text: &str| text.trim().parse::<u64>().map_err(|_| Error::Usage(format!("'{text}' is no exposure number")));
+    let mut set = BTreeSet::new();
+    for (range, item) in ranges(list, number)?.into_iter().zip(list) {
+        let is_inside = |id: &&String| id.parse().is_ok_and(|id: u64| range.contains(&id));
+        let inside: Vec<&String> = known.iter().filter(is_inside).collect();
+        set.extend(inside.iter().copied().cloned());
+        if inside.is_empty() {
+            return Err(Error::Usage(format!("the production has no exposure {item}")));
+        }
+    }
+    Ok(set)
 }
 
 /// A comma list of spectrographs and ranges: `0,2,5-7`.
@@ -76,17 +92,20 @@ pub fn spectrographs(list: &[String]) -> Result<BTreeSet<String>> {
         Ok(n) if n <= 9 => Ok(n),
         _ => Err(Error::Usage(format!("'{text}' is no spectrograph (0 to 9)"))),
     };
-    let mut set = BTreeSet::new();
-    for item in list {
+    Ok(ranges(list, number)?.into_iter().flatten().map(|n| n.to_string()).collect())
+}
+
+fn ranges<T>(list: &[String], number: impl Fn(&str) -> Result<T>) -> Result<Vec<RangeInclusive<T>>> {
+    let range = |item: &String| {
         let (first, last) = item.split_once('-').unwrap_or((item, item));
-        set.extend((number(first)?..=number(last)?).map(|n| n.to_string()));
-    }
-    Ok(set)
+        Ok(number(first)?..=number(last)?)
+    };
+    list.iter().map(range).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::spectrographs;
+    use super::{expids, spectrographs};
 
     #[test]
     fn lists_and_ranges() {
@@ -95,5 +114,9 @@ mod tests {
         assert_eq!(set.into_iter().collect::<String>(), "0567");
         assert!(spectrographs(&list("10")).is_err());
         assert!(spectrographs(&list("x")).is_err());
+        let known = list("00000006,00000007,00000009,00000012");
+        let set = expids(&list("00000012,7-10"), &known).unwrap();
+        assert_eq!(set.into_iter().collect::<Vec<_>>(), ["00000007", "00000009", "00000012"]);
+        assert!(expids(&list("8"), &known).unwrap_err().to_string().contains("no exposure 8"));
     }
 }

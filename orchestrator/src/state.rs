@@ -1,7 +1,7 @@
 //! The state of each task: what the files, the records and the claims say of it, with the reason.
 
 use crate::command;
-use crate::disk::{self, Listings, Stamp};
+use crate::disk::{self, Stamp};
 use crate::graph::{FileId, Graph, TaskId};
 use crate::history::{self, History, Past};
 use crate::options::Options;
@@ -168,14 +168,7 @@ impl<'a> Board<'a> {
     pub fn survey(production: &'a Production, graph: &'a Graph, options: &'a Options, scope: Scope) -> Self {
         // attempts before files: a task that ends in between is seen as done
         let histories = history::all(production, graph);
-        let mut listings = Listings::default();
-        let stamps = (0..graph.files.len() as u32).map(|id| {
-            let (root, path) = graph.path(FileId(id));
-            let path = production.root(root).join(path);
-            let name = path.file_name()?.to_str()?;
-            listings.stamp(path.parent()?, name)
-        });
-        let stamps = stamps.collect();
+        let stamps = disk::survey(production, graph);
         let earlier = histories.iter().map(|h| h.last).collect();
         let unknown = Verdict::text(State::Waiting, "");
         let verdicts = vec![unknown; graph.tasks.len()];

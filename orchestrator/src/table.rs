@@ -13,7 +13,7 @@ pub const DESI: &str = include_str!("../pipelines/desi.toml");
 pub type OptionMap = BTreeMap<String, serde_json::Value>;
 
 /// A folder that paths start from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Root {
     /// `{rawdir}`: the raw data; read only.
     Raw,
@@ -54,6 +54,8 @@ pub struct Pattern {
     pub root: Root,
     /// The path relative to the root.
     pub pieces: Vec<Piece>,
+    /// The keys that its folder depends on.
+    pub folder: Dims,
 }
 
 /// What a raw file tells of its exposure.
@@ -109,6 +111,15 @@ pub struct Slot {
     pub partial: bool,
 }
 
+/// A file, a folder, or the files of a folder that match (`*`), which a step reads if they are there.
+#[derive(Debug, Clone)]
+pub struct Aid {
+    /// The path, with roots, keys and, at its start, a `$VARIABLE`.
+    pub place: Vec<Piece>,
+    /// Does not count where the task has this option.
+    pub unless: Option<String>,
+}
+
 /// A step: makes one file from others with one run of a program.
 #[derive(Debug, Clone)]
 pub struct Step {
@@ -126,12 +137,18 @@ pub struct Step {
     pub output: usize,
     /// The argument template: one list of pieces an argument.
     pub arguments: Vec<Vec<Piece>>,
+    /// Where files may be that it reads beside its inputs.
+    pub ancillary: Vec<Aid>,
     /// Default options.
     pub options: OptionMap,
     /// A key by whose value options are told apart: `wavelength_b` is `wavelength` of the tasks of band b.
     pub options_by: Option<usize>,
     /// Inputs left out take with them the other inputs that have the same value of this key.
     pub together: Option<usize>,
+    /// Cores that a task is to have.
+    pub cores: usize,
+    /// Memory of a task, 10^6 bytes; 0: not known.
+    pub memory_mb: f64,
     /// Core-minutes of a task on the reference machine.
     pub minutes: f64,
     /// Core-minutes for each target of the task's brick.
@@ -184,13 +201,25 @@ struct StepToml {
     output: String,
     arguments: Vec<String>,
     #[serde(default)]
+    ancillary: Vec<AidToml>,
+    #[serde(default)]
     options: OptionMap,
     options_by: Option<String>,
     together: Option<String>,
+    cores: Option<usize>,
+    #[serde(default)]
+    memory_mb: f64,
     #[serde(default)]
     minutes: f64,
     #[serde(default)]
     minutes_per_target: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AidToml {
+    path: String,
+    unless: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -290,6 +319,8 @@ impl Table {
             }
             arguments.push(pieces);
         }
+        let aid = |aid: AidToml| Ok(Aid { place: pieces(&aid.path)?, unless: aid.unless });
+        let ancillary = toml.ancillary.into_iter().map(aid).collect::<Result<Vec<Aid>>>().map_err(complain)?;
         let dim = |name: Option<String>| name.map(|n| space.dim(&n)).transpose();
         Ok(Step {
             output: self.file(&toml.output).map_err(complain)?,
@@ -301,7 +332,10 @@ impl Table {
             program: toml.program,
             inputs,
             arguments,
+            ancillary,
             options: toml.options,
+            cores: toml.cores.unwrap_or(1).max(1),
+            memory_mb: toml.memory_mb,
             minutes: toml.minutes,
             minutes_per_target: toml.minutes_per_target,
         })
@@ -334,6 +368,13 @@ fn pieces(text: &str) -> Result<Vec<Piece>> {
     Ok(pieces)
 }
 
+fn dims_of(pieces: &[Piece]) -> Dims {
+    pieces.iter().fold(Dims::default(), |set, piece| match piece {
+        Piece::Key(dim) => set.or(Dims::one(*dim)),
+        _ => set,
+    })
+}
+
 impl Pattern {
     fn parse(text: &str, space: &Space) -> Result<Self> {
         let roots = [Root::Raw, Root::Production].map(|root| (root, text.strip_prefix(root.symbol())));
@@ -344,14 +385,14 @@ impl Pattern {
         for piece in pieces(rest)? {
             keyed.push(if let Piece::Name(name) = piece { Piece::Key(space.dim(&name)?) } else { piece });
         }
-        Ok(Self { root, pieces: keyed })
+        let in_folder = |piece: &&Piece| matches!(piece, Piece::Text(text) if text.contains('/'));
+        let name = keyed.iter().rposition(|piece| in_folder(&piece)).unwrap_or(0);
+        let folder = dims_of(&keyed[..name]);
+        Ok(Self { root, pieces: keyed, folder })
     }
 
     fn dims(&self) -> Dims {
-        self.pieces.iter().fold(Dims::default(), |set, piece| match piece {
-            Piece::Key(dim) => set.or(Dims::one(*dim)),
-            _ => set,
-        })
+        dims_of(&self.pieces)
     }
 
     /// The path relative to the root.

@@ -108,7 +108,7 @@ fn raw_exposures_are_preprocessed_first() {
     let world = World::new();
     world.night("20260101", &[("arc", 1), ("flat", 2)], &["b0"]);
     world.night("20260101", &[("science", 3)], &[]);
-    fs::write(world.raw("20260101", "desi-00000003.fits.fz"), common::raw_exposure(&["b0", "spectcons"])).unwrap();
+    fs::write(world.raw("20260101", "desi-00000003.fits.fz"), common::fits::raw_exposure(&["b0", "spectcons"])).unwrap();
     world.pipe(&[]);
     assert_eq!(world.counts()["preproc"]["ready"], 1);
     assert_eq!(world.run(&[]).0, 0);

@@ -1,9 +1,12 @@
 //! `desi_bootcalib`: first traces and wavelengths of every fibre of a camera from a flat and an arc.
 
 use bootcalib::identify::Nominal;
-use datamodel::{Camera, Header, Image};
+use datamodel::{Camera, GaussHermitePsf, Header, Image};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// Hermite order of the rows (zeros) of a trace file: specex takes the order of its fit from there.
+const SPECEX_DEGREE: usize = 6;
 
 #[derive(clap::Args)]
 struct Args {
@@ -60,7 +63,8 @@ fn run(args: Args) -> step::Result {
     boot.write(outfile)?;
     let mut written = vec![outfile.clone()];
     if let Some(path) = args.xytraceset {
-        psf::boot::gaussian(&boot, arc.pix.dim()).write(&path)?;
+        GaussHermitePsf { ghdeg: (SPECEX_DEGREE, SPECEX_DEGREE), ..psf::boot::gaussian(&boot, arc.pix.dim()) }
+            .write(&path)?;
         written.push(path);
     }
     Ok(written)

@@ -2,8 +2,8 @@
 
 use crate::checks::{check_ivar, check_shape, check_wave, owned, tidied, tidy};
 use crate::fits::{FitsReader, FitsWriter};
-use crate::{Header, Result, units};
-use ndarray::{Array2, ArrayView1};
+use crate::{Header, Result, mask::spec, units};
+use ndarray::{Array2, ArrayView1, Zip};
 use std::{borrow::Cow, path::Path};
 
 /// Names of the HDUs that hold the planes.
@@ -22,7 +22,12 @@ impl Names {
 
     /// X_FLUX, X_IVAR, X_MASK and X_WAVELENGTH.
     pub fn of_band(letter: char) -> Self {
-        let name = |what| format!("{}_{what}", letter.to_ascii_uppercase());
+        Self::with_prefix(&letter.to_uppercase().to_string())
+    }
+
+    /// The same for any name X.
+    pub fn with_prefix(x: &str) -> Self {
+        let name = |what| format!("{x}_{what}");
         Self { value: name("FLUX"), ivar: name("IVAR"), mask: name("MASK"), wave: name("WAVELENGTH") }
     }
 }
@@ -35,14 +40,36 @@ pub(crate) struct Planes {
     pub mask: Array2<u32>,
 }
 
+/// What becomes of bins that are no measurement: flux or ivar no number, or ivar negative.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Damaged {
+    /// The file is refused.
+    Refused,
+    /// They lose their weight: value and ivar 0, mask NODATA.
+    Masked,
+}
+
 /// Reads the planes; MASK may be absent (2016 bricks).
 pub(crate) fn read(fits: &mut FitsReader, names: &Names) -> Result<Planes> {
+    read_with(fits, names, Damaged::Refused)
+}
+
+/// [`read`], with a choice.
+pub(crate) fn read_with(fits: &mut FitsReader, names: &Names, damaged: Damaged) -> Result<Planes> {
     let path = fits.path().to_path_buf();
     let wave = fits.vector(&names.wave)?.to_vec();
-    let values = fits.plane(&names.value)?;
-    let ivar = fits.plane(&names.ivar)?;
-    let mask = if fits.has(&names.mask) { fits.mask(&names.mask)? } else { Array2::zeros(values.dim()) };
+    let mut values = fits.plane(&names.value)?;
+    let mut ivar = fits.plane(&names.ivar)?;
+    let mut mask = if fits.has(&names.mask) { fits.mask(&names.mask)? } else { Array2::zeros(values.dim()) };
     check_shape(&path, &names.value, values.shape(), &[values.nrows(), wave.len()])?;
+    if damaged == Damaged::Masked && ivar.dim() == values.dim() && mask.dim() == values.dim() {
+        Zip::from(&mut values).and(&mut ivar).and(&mut mask).for_each(|f, w, m| {
+            if !f.is_finite() || !w.is_finite() || *w < 0.0 {
+                (*f, *w) = (0.0, 0.0);
+                *m |= spec::NODATA;
+            }
+        });
+    }
     let planes = Borrowed { path: &path, names, wave: &wave, values: &values, ivar: &ivar, mask: &mask };
     let tidied = owned(planes.check()?);
     Ok(Planes { wave, values: tidied.unwrap_or(values), ivar, mask })

@@ -176,6 +176,11 @@ impl GaussHermitePsf {
         for card in traces.cards() {
             header.set(&card.key, card.value.clone(), &card.comment);
         }
+        // in the table's header specter compares the version as text, and specex requires the three others
+        header.set("PSFVER", "3", "");
+        for key in ["MJD", "PLATEID", "ARCEXP"].into_iter().filter(|k| self.header.get(k).is_none()) {
+            header.set(key, 0, "");
+        }
         header.set("GHDEGX", self.ghdeg.0, "highest Hermite order in x").set("GHDEGY", self.ghdeg.1, "and in y");
         header.set("HSIZEX", self.half_size.0, "[pixel] half size of a spot").set(
             "HSIZEY",

@@ -2,7 +2,8 @@
 
 use crate::checks::{check_rows, owned, tidy_resolution};
 use crate::fits::{FitsReader, FitsWriter};
-use crate::planes::{self, Borrowed, Names};
+use crate::mask::spec;
+use crate::planes::{self, Borrowed, Damaged, Names};
 use crate::{Band, Error, Fibermap, Header, Result, Table, units};
 use ndarray::{Array2, Array3};
 use std::{collections::BTreeMap, path::Path};
@@ -43,6 +44,16 @@ impl Spectra {
     ///
     /// A brick file of 2016 holds one band, keyword CHANNEL, and no mask.
     pub fn read(path: &Path) -> Result<Self> {
+        Self::read_with(path, Damaged::Refused)
+    }
+
+    /// The same, but bins that are no measurement (flux, ivar or resolution no number, ivar negative) lose their
+    /// weight (ivar 0, mask NODATA) instead of the file being refused: one bad spectrum does not cost the others.
+    pub fn read_masking(path: &Path) -> Result<Self> {
+        Self::read_with(path, Damaged::Masked)
+    }
+
+    fn read_with(path: &Path, damaged: Damaged) -> Result<Self> {
         let mut fits = FitsReader::open(path)?;
         let header = fits.header("0")?;
         let fibermap = Fibermap::read_from(&mut fits, "FIBERMAP")?;
@@ -50,7 +61,7 @@ impl Spectra {
         let scores = if fits.has("SCORES") { Some(fits.table("SCORES")?) } else { None };
         let mut bands = BTreeMap::new();
         for (band, names, resolution) in bands_of(&fits, &header)? {
-            let band_spectra = BandSpectra::read(&mut fits, &names, &resolution)?;
+            let band_spectra = BandSpectra::read(&mut fits, &names, &resolution, damaged)?;
             check_rows(path, &names.value, band_spectra.flux.nrows(), fibermap.len())?;
             bands.insert(band, band_spectra);
         }
@@ -78,13 +89,19 @@ impl Spectra {
 }
 
 impl BandSpectra {
-    fn read(fits: &mut FitsReader, names: &Names, resolution: &str) -> Result<Self> {
-        let p = planes::read(fits, names)?;
+    fn read(fits: &mut FitsReader, names: &Names, resolution: &str, damaged: Damaged) -> Result<Self> {
+        let mut p = planes::read_with(fits, names, damaged)?;
         let r = if fits.has(resolution) {
             fits.cube(resolution)?
         } else {
             Array3::ones((p.values.nrows(), 1, p.wave.len()))
         };
+        if damaged == Damaged::Masked && (r.dim().0, r.dim().2) == p.ivar.dim() {
+            for ((i, _, j), _) in r.indexed_iter().filter(|(_, x)| !x.is_finite()) {
+                p.ivar[(i, j)] = 0.0;
+                p.mask[(i, j)] |= spec::NODATA;
+            }
+        }
         let r = owned(tidy_resolution(fits.path(), resolution, &r, &p.ivar)?).unwrap_or(r);
         Ok(Self { wave: p.wave, flux: p.values, ivar: p.ivar, mask: p.mask, resolution: r })
     }
@@ -102,13 +119,17 @@ fn resolution_of(band: Band) -> String {
     format!("{}_RESOLUTION", band.letter().to_ascii_uppercase())
 }
 
-/// The bands that a file holds, with the names of their HDUs.
+/// The bands that a file holds, with the names of their HDUs. A coadd over the cameras (BRZ_*) is held as band B.
 fn bands_of(fits: &FitsReader, header: &Header) -> Result<Vec<(Band, Names, String)>> {
     if let Some(band) = header.str("CHANNEL").and_then(|c| c.trim().parse().ok()) {
         return Ok(vec![(band, Names::of(&planes::or_primary(fits, "FLUX")), "RESOLUTION".to_string())]);
     }
     let all = Band::ALL.map(|band| (band, Names::of_band(band.letter()), resolution_of(band)));
     let found: Vec<_> = all.into_iter().filter(|(_, names, _)| fits.has(&names.value)).collect();
+    let merged = Names::with_prefix("BRZ");
+    if found.is_empty() && fits.has(&merged.value) {
+        return Ok(vec![(Band::B, merged, "BRZ_RESOLUTION".to_string())]);
+    }
     if found.is_empty() {
         let hdu = "B_FLUX, R_FLUX or Z_FLUX".to_string();
         return Err(Error::MissingHdu { path: fits.path().to_path_buf(), hdu, found: fits.names().join(", ") });

@@ -36,10 +36,12 @@ pub struct Redshift {
 /// A redshift file.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Zbest {
-    /// Primary header: RRVER, TEMNAMnn, TEMVERnn, TEMFILnn ...
+    /// Header of the primary HDU and of REDSHIFTS: RRVER, TEMNAMnn, TEMVERnn, TEMFILnn ...
     pub header: Header,
     /// HDU REDSHIFTS, in the order of the targets.
     pub redshifts: Vec<Redshift>,
+    /// Further columns of REDSHIFTS, a row a target; no columns if there are none.
+    pub extra: Table,
     /// Rows of the targets in the same order, HDU FIBERMAP.
     pub fibermap: Fibermap,
     /// One row a target and exposure, HDU EXP_FIBERMAP.
@@ -57,14 +59,16 @@ impl Zbest {
         let mut fits = FitsReader::open(path)?;
         let header = fits.header("0")?;
         let hdu = psf::first_of(&fits, &["REDSHIFTS", "ZBEST"])?;
-        let redshifts = read_redshifts(path, &hdu, &fits.table(&hdu)?)?;
+        let table = fits.table(&hdu)?;
+        let redshifts = read_redshifts(path, &hdu, &table)?;
+        let extra = further_columns(&table);
         let fibermap = match Fibermap::read_optional(&mut fits, "FIBERMAP")? {
             Some(fibermap) => one_row_each(path, fibermap, &redshifts)?,
             None => only_targetids(&redshifts),
         };
         let exp_fibermap = Fibermap::read_optional(&mut fits, "EXP_FIBERMAP")?;
         let tsnr2 = if fits.has("TSNR2") { Some(fits.table("TSNR2")?) } else { None };
-        let zbest = Self { header, redshifts, fibermap, exp_fibermap, tsnr2 };
+        let zbest = Self { header, redshifts, extra, fibermap, exp_fibermap, tsnr2 };
         zbest.check(path, &hdu)?;
         Ok(zbest)
     }
@@ -73,9 +77,12 @@ impl Zbest {
     pub fn write(&self, path: &Path) -> Result<()> {
         self.check(path, "REDSHIFTS")?;
         check_rows(path, "FIBERMAP", self.fibermap.len(), self.redshifts.len())?;
+        if !self.extra.columns().is_empty() {
+            check_rows(path, "REDSHIFTS", self.extra.nrows(), self.redshifts.len())?;
+        }
         let mut fits = FitsWriter::create(path)?;
         fits.empty_primary(&self.header)?;
-        fits.table("REDSHIFTS", &self.table(), &Header::new())?;
+        fits.table("REDSHIFTS", &self.table(), &self.header)?;
         self.fibermap.write_to(&mut fits, "FIBERMAP")?;
         if let Some(exposures) = &self.exp_fibermap {
             exposures.write_to(&mut fits, "EXP_FIBERMAP")?;
@@ -110,6 +117,7 @@ impl Zbest {
         t.set("NCOEFF", "", ColumnData::I16(z.iter().map(|r| r.coeff.len() as i16).collect()));
         t.set("DELTACHI2", "", ColumnData::F32(z.iter().map(|r| r.deltachi2 as f32).collect()));
         t.set("FITMETHOD", "", text(4, &|r| &r.fitmethod));
+        self.extra.columns().iter().for_each(|c| _ = t.set_column(c.clone()));
         t
     }
 
@@ -150,6 +158,15 @@ fn read_redshifts(path: &Path, hdu: &str, table: &Table) -> Result<Vec<Redshift>
         fitmethod: fitmethod[i].clone(),
     };
     Ok((0..n).map(row).collect())
+}
+
+/// The columns that [`Redshift`] does not have.
+fn further_columns(table: &Table) -> Table {
+    let own = Zbest { redshifts: vec![Redshift::default()], ..Zbest::default() }.table();
+    let mut further = Table::new();
+    let columns = table.columns().iter().filter(|c| own.column(&c.name).is_none());
+    columns.for_each(|c| _ = further.set_column(c.clone()));
+    further
 }
 
 /// The first row of each target, in the order of the redshifts.

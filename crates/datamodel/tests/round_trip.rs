@@ -75,6 +75,9 @@ fn psfs() {
     let mut back = GaussHermitePsf::read(&path).unwrap();
     includes(&back.header, &psf.header);
     assert_eq!(back.header.int("NPARAMS"), Some(2 + 9 + 5 + 1));
+    // text for specter, a number for specex, names that end where they end
+    assert!(std::fs::read(&path).unwrap().windows(8).any(|w| w == b"GHSIGX\0\0"));
+    assert_eq!((back.header.str("PSFVER"), back.header.int("ARCEXP")), (Some("3"), Some(0)));
     // Absent rows are written with neutral values.
     assert_eq!(back.parameters["TAILINDE"][(7, 0)], 2.0);
     assert_eq!(back.parameters["TAILXSCA"].sum(), 50.0);

@@ -2,7 +2,9 @@
 //! deconvolved lamp spectrum `M` and a flat `F_f` that varies slowly with wavelength. The flat that is
 //! returned is `D / (R M)`, not smoothed, with the bad bins found on its smooth version.
 
+pub mod combine;
 mod fibers;
+mod field;
 mod lamp;
 mod smooth;
 

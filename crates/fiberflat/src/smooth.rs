@@ -37,7 +37,7 @@ fn fit(fiber: &mut FlatFiber, wave: &[f64], lamp: &[f64], params: &Params) -> Op
     let weight: Vec<f64> =
         (0..wave.len()).map(|j| if usable(j) { fiber.weight[j] * lamp[j] * lamp[j] } else { 0.0 }).collect();
     let spline = CubicSpline::fit(wave, &ratio, &weight, params.smoothing).ok()?;
-    fiber.smooth = wave.iter().map(|&w| spline.evaluate(w)).collect();
+    fiber.smooth = spline.evaluate_all(wave);
     Some((ratio, weight))
 }
 

@@ -2,7 +2,11 @@
 
 use calibrate::testing::{Instrument, frame_of};
 use datamodel::{Frame, mask::fiber, mask::spec};
-use fiberflat::{Error, Params, run};
+use fiberflat::{
+    Error, Params,
+    combine::{self, average, nightly},
+    run,
+};
 
 const NWAVE: usize = 600;
 
@@ -113,4 +117,82 @@ fn threads_do_not_change_a_bit() {
         pool.install(|| run(&frame, &Params::default()).unwrap())
     };
     assert_eq!(with(1), with(3));
+}
+
+/// Flats of several exposures of one lamp average to the noise of their number; a hit in one of them leaves no
+/// trace, and what is bad in all stays masked.
+#[test]
+fn the_average_of_flats_has_the_noise_of_their_number() {
+    let flats: Vec<datamodel::Fiberflat> =
+        (0..4).map(|k| run(&scene(40, 30 + k).1, &Params::default()).unwrap()).collect();
+    let mut flats = flats;
+    flats[1].fiberflat[(3, 100)] = 1.7;
+    flats.iter_mut().for_each(|f| (f.ivar[(5, 50)], f.mask[(5, 50)]) = (0.0, spec::BADFIBERFLAT));
+    flats[2].mask[(6, 60)] = spec::BADFIBERFLAT;
+    let mean = average(&flats.iter().collect::<Vec<_>>(), &Params::default()).unwrap();
+    let all: Vec<usize> = (0..40).collect();
+    let (bias, rms) = moments(&pulls(&mean, &all, &all));
+    assert!(bias.abs() < 0.2 && (rms - 1.0).abs() < 0.05, "{bias} {rms}");
+    let error =
+        |f: &datamodel::Fiberflat| 1.0 / f64::from(f.ivar[(8, 300)]) - Params::default().systematic_error.powi(2);
+    assert!((error(&flats[0]) / error(&mean) - 4.0).abs() < 0.3, "{}", error(&flats[0]) / error(&mean));
+    assert!((f64::from(mean.fiberflat[(3, 100)]) / f64::from(flats[0].fiberflat[(3, 100)]) - 1.0).abs() < 0.03);
+    assert_eq!((mean.mask[(5, 50)], mean.ivar[(5, 50)]), (spec::BADFIBERFLAT, 0.0));
+    assert!(mean.mask[(6, 60)] == 0 && mean.ivar[(6, 60)] > 0.0);
+    // two that contradict each other tell nothing
+    let two = average(&[&flats[0], &flats[1]], &Params::default()).unwrap();
+    assert_eq!((two.mask[(3, 100)], two.ivar[(3, 100)]), (spec::BADFIBERFLAT, 0.0));
+    let mut other = flats[0].clone();
+    other.header.set("CAMERA", "b1", "");
+    let error = average(&[&flats[0], &other], &Params::default()).unwrap_err();
+    assert_eq!(error.to_string(), "flats 0 and 1 differ in their camera");
+}
+
+/// Two spectrographs of different throughput, and lamps that light the field unevenly in opposite ways. Each flat
+/// of an exposure is normalised to its own spectrograph; that of the night compares the fibres of both.
+#[test]
+fn the_flat_of_a_night_compares_the_fibres_of_all_spectrographs() {
+    let n = 40;
+    let efficiency = |petal: usize| 1.0 - 0.2 * petal as f64;
+    let place = |petal: usize, f: usize| {
+        let (x, y) = (10.0 * (f % 8) as f64 + 40.0, 30.0 * (f / 8) as f64 - 60.0);
+        if petal == 0 { (x, y) } else { (-x, y) }
+    };
+    let lamps = [(0.02, 0.01), (-0.02, -0.01)];
+    let mut flats = vec![];
+    for (e, gradient) in lamps.iter().enumerate() {
+        for petal in 0..2 {
+            let instrument = Instrument::new(n, NWAVE, 11);
+            let light = |f: usize, j: usize| {
+                let (x, y) = place(petal, f);
+                efficiency(petal) * throughput(f, j) * (1.0 + (gradient.0 * x + gradient.1 * y) / 100.0) * lamp(j)
+            };
+            let spectra: Vec<Vec<f64>> = (0..n).map(|f| (0..NWAVE).map(|j| light(f, j)).collect()).collect();
+            let mut frame = frame_of(&instrument, &spectra, 10.0, 50 + (2 * e + petal) as u64);
+            frame.header.set("CAMERA", format!("b{petal}"), "").set("EXPID", 100 + e as i64, "");
+            let column = |v: &dyn Fn(usize) -> f64| datamodel::ColumnData::F64((0..n).map(v).collect());
+            frame.fibermap.table.set("FIBERASSIGN_X", "mm", column(&|f| place(petal, f).0));
+            frame.fibermap.table.set("FIBERASSIGN_Y", "mm", column(&|f| place(petal, f).1));
+            if petal == 1 {
+                frame.ivar.slice_mut(ndarray::s![7, ..300]).fill(0.0);
+            }
+            flats.push(run(&frame, &Params::default()).unwrap());
+        }
+    }
+    let flats: Vec<&datamodel::Fiberflat> = flats.iter().collect();
+    let night = |camera: &str| nightly(&flats, camera.parse().unwrap(), &Params::default()).unwrap();
+    let (a, b) = (night("b0"), night("b1"));
+    // the ratio of two fibres, each of its own spectrograph, is that of their throughputs
+    for (f, g) in [(0, 39), (20, 20), (13, 27)] {
+        let ratio: Vec<f64> =
+            (10..NWAVE - 10).map(|j| f64::from(b.fiberflat[(g, j)]) / f64::from(a.fiberflat[(f, j)])).collect();
+        let expected: Vec<f64> = (10..NWAVE - 10).map(|j| 0.8 * throughput(g, j) / throughput(f, j)).collect();
+        let mean: f64 = ratio.iter().zip(&expected).map(|(r, e)| r / e).sum::<f64>() / ratio.len() as f64;
+        assert!((mean - 1.0).abs() < 0.004, "fibres {f} and {g}: {mean}");
+    }
+    let status = |flat: &datamodel::Fiberflat| flat.fibermap.as_ref().unwrap().fiberstatus();
+    assert_eq!(status(&b)[7], fiber::BADFLAT);
+    assert!(status(&a).iter().all(|s| *s == 0));
+    assert!(matches!(nightly(&flats, "b5".parse().unwrap(), &Params::default()), Err(combine::Error::NoCamera(_))));
+    assert!(matches!(nightly(&flats, "r0".parse().unwrap(), &Params::default()), Err(combine::Error::Mismatch { .. })));
 }

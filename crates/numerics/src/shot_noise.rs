@@ -6,142 +6,287 @@
 //! has no such bias, whatever its own noise. Near any pixel the image is close to a product
 //! `I(x, y) = c(x) S(y)`: the profile of a fibre across the dispersion times its spectrum. `c` comes from the
 //! rows above and below, `S` from the pixels beside, both without the pixel itself.
+//!
+//! An image has 17 million pixels: sums run down the rows, and medians are taken of [`LANES`] columns at once.
 
-use crate::robust;
-use ndarray::{Array2, ArrayView2, Axis, Zip, s};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
 
 /// Rows above and below that the profile is averaged over. Traces tilt by less than 0.1 pixel over them.
 const HALF_ROWS: usize = 8;
+/// Rows of a window.
+const ROWS: usize = 2 * HALF_ROWS + 1;
 /// Columns to each side whose sum traces the spectrum: with the pixel itself about one fibre pitch (7.26 pixels).
 const HALF_COLUMNS: usize = 3;
 /// A row's sum that differs from the median of its surroundings by more than this many sigma is a line, and the
 /// row's own sum is used; else the median, which is less noisy and does not respond to the row's own noise.
-const LINE_SIGMA: f64 = 3.0;
-
-/// Columns that are worked on at a time: what fits into the cache.
-const BLOCK: usize = 64;
+const LINE_SIGMA: f32 = 3.0;
+/// Columns whose medians are taken together: four floats are a register of every x86-64 and ARM64.
+const LANES: usize = 4;
+/// Rows that [`expected_electrons`] hands to [`expected_rows`] at a time; sums start anew in each.
+pub const BAND: usize = 256;
 
 /// Expected electrons, at least 0, of each pixel of `image` (electrons, `[y, x]`, y along the dispersion).
 /// Pixels where `good` is false are left out of every sum but get a prediction too; `readnoise` in electrons.
 pub fn expected_electrons(image: ArrayView2<f32>, good: ArrayView2<bool>, readnoise: ArrayView2<f32>) -> Array2<f32> {
-    let nx = image.ncols();
     let mut out = Array2::zeros(image.dim());
-    for x0 in (0..nx).step_by(BLOCK) {
-        let x1 = (x0 + BLOCK).min(nx);
-        let (left, right) = (x0.saturating_sub(HALF_COLUMNS), (x1 + HALF_COLUMNS).min(nx));
-        let part = s![.., left..right];
-        let block = expected_block(image.slice(part), good.slice(part), readnoise.slice(part));
-        out.slice_mut(s![.., x0..x1]).assign(&block.slice(s![.., x0 - left..x1 - left]));
+    for (band, rows) in out.axis_chunks_iter_mut(Axis(0), BAND).enumerate() {
+        expected_rows(image, good, readnoise, band * BAND, rows);
     }
     out
 }
 
-/// [`expected_electrons`] of a few columns.
-fn expected_block(image: ArrayView2<f32>, good: ArrayView2<bool>, readnoise: ArrayView2<f32>) -> Array2<f32> {
-    let weight = good.mapv(|g| if g { 1.0 } else { 0.0 });
-    let light = Zip::from(image).and(good).map_collect(|&v, &g| if g { f64::from(v) } else { 0.0 });
-    let noise = Zip::from(readnoise).and(good).map_collect(|&r, &g| if g { f64::from(r).powi(2) } else { 0.0 });
-    // sums over the columns beside, without the pixel's own column: light, read-noise variance, pixels
-    let beside = sum_beside(&light);
-    let beside_noise = sum_beside(&noise);
-    let beside_count = sum_beside(&weight);
-    // sums over the rows above and below, without the pixel's own row
-    let above = sum_above(&light);
-    let above_count = sum_above(&weight);
-    let around = sum_above(&beside);
-    let around_count = sum_above(&beside_count);
-
-    let around_noise = sum_above(&beside_noise);
-
+/// [`expected_electrons`] of the rows from `first` on, `out` (`[rows, nx]`): images are cut at multiples of [`BAND`], so that
+/// the result does not depend on who works on which rows.
+pub fn expected_rows(
+    image: ArrayView2<f32>,
+    good: ArrayView2<bool>,
+    readnoise: ArrayView2<f32>,
+    first: usize,
+    mut out: ArrayViewMut2<f32>,
+) {
     let (ny, nx) = image.dim();
-    let mut out = Array2::zeros((ny, nx));
-    Zip::indexed(out.axis_iter_mut(Axis(1))).for_each(|x, mut column| {
-        let row_means: Vec<Mean> =
-            (0..ny).map(|y| Mean::new(beside[[y, x]], beside_count[[y, x]], beside_noise[[y, x]])).collect();
-        let values: Vec<f64> = row_means.iter().map(|m| m.value).collect();
-        let usable: Vec<bool> = row_means.iter().map(|m| m.count > 0.0).collect();
-        let smooth = robust::running_median(&values, &usable, 2 * HALF_ROWS + 1);
-        for y in 0..ny {
-            let near = Mean::new(around[[y, x]], around_count[[y, x]], around_noise[[y, x]]);
-            let row = spectrum_level(&row_means[y], smooth[y]);
-            let above = Mean::new(above[[y, x]], above_count[[y, x]], 0.0);
-            let profile = if above.count > 0.0 { above.value } else { row };
-            column[y] = (profile * near.ratio(row)).max(0.0) as f32;
-        }
-    });
-    out
-}
-
-/// A mean over pixels that knows how noisy it is.
-struct Mean {
-    value: f64,
-    count: f64,
-    /// Sum of the squared read noise over the pixels.
-    noise: f64,
-}
-
-impl Mean {
-    fn new(sum: f64, count: f64, noise: f64) -> Self {
-        Self { value: if count > 0.0 { sum / count } else { 0.0 }, count, noise }
-    }
-
-    /// Sigma of the mean if `level` electrons are expected in each pixel.
-    fn sigma(&self, level: f64) -> f64 {
-        if self.count > 0.0 {
-            (level.max(0.0) / self.count + self.noise / (self.count * self.count)).sqrt()
+    let mut window = Window::new(nx);
+    let mut medians = vec![0.0; window.width];
+    let enter = |window: &mut Window, y: usize| {
+        if y < ny {
+            window.enter(y, image.row(y), good.row(y), readnoise.row(y));
         } else {
-            f64::INFINITY
+            window.enter_nothing(y);
         }
-    }
-
-    /// `level` over this mean, or 1 where they do not differ significantly or this mean is no light.
-    fn ratio(&self, level: f64) -> f64 {
-        let sigma = self.sigma(self.value);
-        let differ = (level - self.value).abs() > LINE_SIGMA * sigma;
-        if differ && self.value > LINE_SIGMA * sigma { level.max(0.0) / self.value } else { 1.0 }
+    };
+    (first.saturating_sub(HALF_ROWS)..first + HALF_ROWS).for_each(|y| enter(&mut window, y));
+    for (i, mut row) in out.rows_mut().into_iter().enumerate() {
+        let y = first + i;
+        enter(&mut window, y + HALF_ROWS);
+        window.medians(&mut medians);
+        window.predict(y, &medians, row.as_slice_mut().unwrap_or_default());
+        if y >= HALF_ROWS {
+            window.leave(y - HALF_ROWS);
+        }
     }
 }
 
-/// The light of a row per pixel: its own mean on a line, else the median of the rows around.
-fn spectrum_level(own: &Mean, median: f64) -> f64 {
-    let median = if median.is_finite() { median } else { 0.0 };
-    if (own.value - median).abs() > LINE_SIGMA * own.sigma(median) { own.value } else { median }
+/// What is known of one row, each `[width]`.
+#[derive(Clone)]
+struct Row {
+    /// Electrons of the pixels, 0 of bad ones, and how many pixels that is.
+    light: Vec<f32>,
+    count: Vec<f32>,
+    /// The same of the columns beside, without the pixel's own, and their squared read noise.
+    beside: Vec<f32>,
+    beside_count: Vec<f32>,
+    beside_noise: Vec<f32>,
+    /// `beside / beside_count`; infinite without pixels.
+    mean: Vec<f32>,
+}
+
+/// The rows around one, and the sums over them.
+struct Window {
+    width: usize,
+    rows: Vec<Row>,
+    light: Vec<f64>,
+    count: Vec<f32>,
+    beside: Vec<f64>,
+    beside_count: Vec<f32>,
+    beside_noise: Vec<f64>,
+    /// A row of the image with [`HALF_COLUMNS`] zeros at both ends: light, pixels, squared read noise.
+    padded: [Vec<f32>; 3],
+}
+
+impl Window {
+    fn new(nx: usize) -> Self {
+        // whole lanes; the columns too many hold no pixel
+        let width = nx.next_multiple_of(LANES);
+        let empty = || vec![0.0; width];
+        let row = Row {
+            light: empty(),
+            count: empty(),
+            beside: empty(),
+            beside_count: empty(),
+            beside_noise: empty(),
+            mean: empty(),
+        };
+        let mut window = Self {
+            width,
+            rows: vec![row; ROWS],
+            light: vec![0.0; width],
+            count: empty(),
+            beside: vec![0.0; width],
+            beside_count: empty(),
+            beside_noise: vec![0.0; width],
+            padded: std::array::from_fn(|_| vec![0.0; width + 2 * HALF_COLUMNS]),
+        };
+        (0..ROWS).for_each(|y| window.enter_nothing(y));
+        window
+    }
+
+    /// A row beyond the image.
+    fn enter_nothing(&mut self, y: usize) {
+        let row = &mut self.rows[y % ROWS];
+        for values in [&mut row.light, &mut row.count, &mut row.beside, &mut row.beside_count, &mut row.beside_noise] {
+            values.fill(0.0);
+        }
+        row.mean.fill(nothing(y));
+    }
+
+    fn enter(
+        &mut self,
+        y: usize,
+        light: ndarray::ArrayView1<f32>,
+        good: ndarray::ArrayView1<bool>,
+        readnoise: ndarray::ArrayView1<f32>,
+    ) {
+        let [values, ones, noise] = &mut self.padded;
+        let inner = HALF_COLUMNS..HALF_COLUMNS + light.len();
+        let padded = values[inner.clone()].iter_mut().zip(&mut ones[inner.clone()]).zip(&mut noise[inner]);
+        for ((((value, one), noise), (&l, &g)), &r) in padded.zip(light.iter().zip(good)).zip(readnoise) {
+            *value = if g { l } else { 0.0 };
+            *one = if g { 1.0 } else { 0.0 };
+            *noise = if g { r * r } else { 0.0 };
+        }
+        let row = &mut self.rows[y % ROWS];
+        row.light.copy_from_slice(&values[HALF_COLUMNS..][..self.width]);
+        row.count.copy_from_slice(&ones[HALF_COLUMNS..][..self.width]);
+        sum_beside(values, &mut row.beside);
+        sum_beside(ones, &mut row.beside_count);
+        sum_beside(noise, &mut row.beside_noise);
+        for ((mean, sum), n) in row.mean.iter_mut().zip(&row.beside).zip(&row.beside_count) {
+            *mean = if *n > 0.0 { sum / n } else { nothing(y) };
+        }
+        self.add(y, 1.0);
+    }
+
+    fn leave(&mut self, y: usize) {
+        self.add(y, -1.0);
+    }
+
+    fn add(&mut self, y: usize, sign: f32) {
+        let row = &self.rows[y % ROWS];
+        let wide = f64::from(sign);
+        let add = |sums: &mut [f64], values: &[f32]| {
+            sums.iter_mut().zip(values).for_each(|(s, v)| *s += wide * f64::from(*v));
+        };
+        add(&mut self.light, &row.light);
+        add(&mut self.beside, &row.beside);
+        add(&mut self.beside_noise, &row.beside_noise);
+        let add = |sums: &mut [f32], values: &[f32]| sums.iter_mut().zip(values).for_each(|(s, v)| *s += sign * v);
+        add(&mut self.count, &row.count);
+        add(&mut self.beside_count, &row.beside_count);
+    }
+
+    /// Medians over the window of the rows' means; rows without one count as infinite of alternating sign.
+    fn medians(&self, out: &mut [f32]) {
+        let rows: [&[f32]; ROWS] = std::array::from_fn(|k| self.rows[k].mean.as_slice());
+        for (i, out) in out.chunks_exact_mut(LANES).enumerate() {
+            let lane = |k: usize| -> Lane {
+                let values = &rows[k][i * LANES..(i + 1) * LANES];
+                std::array::from_fn(|j| values[j])
+            };
+            out.copy_from_slice(&median(lane));
+        }
+    }
+
+    /// The prediction for row `y`, the middle of the window.
+    fn predict(&self, y: usize, medians: &[f32], out: &mut [f32]) {
+        let own = &self.rows[y % ROWS];
+        for (x, out) in out.iter_mut().enumerate() {
+            let count = own.beside_count[x];
+            let median = if medians[x].is_finite() { medians[x] } else { 0.0 };
+            let excess = own.mean[x] - median;
+            // without a pixel beside the variance is no number and the comparison false
+            let row =
+                if excess * excess > line(variance(median, count, own.beside_noise[x])) { own.mean[x] } else { median };
+
+            let around_count = self.beside_count[x] - count;
+            let around = (self.beside[x] - f64::from(own.beside[x])) as f32 / around_count;
+            let noise = (self.beside_noise[x] - f64::from(own.beside_noise[x])) as f32;
+            let limit = line(variance(around, around_count, noise));
+            let differs = (row - around) * (row - around) > limit;
+            let ratio = if differs && around > 0.0 && around * around > limit { row.max(0.0) / around } else { 1.0 };
+
+            let above_count = self.count[x] - own.count[x];
+            let above = (self.light[x] - f64::from(own.light[x])) as f32 / above_count;
+            let profile = if above_count > 0.0 { above } else { row };
+            *out = (profile * ratio).max(0.0);
+        }
+    }
+}
+
+/// What stands for the mean of a row without pixels: half of them count as high and half as low.
+fn nothing(y: usize) -> f32 {
+    if y.is_multiple_of(2) { f32::INFINITY } else { f32::NEG_INFINITY }
+}
+
+/// Variance of the mean of `count` pixels of `level` electrons each whose squared read noise sums to `noise`.
+fn variance(level: f32, count: f32, noise: f32) -> f32 {
+    level.max(0.0) / count + noise / (count * count)
+}
+
+/// The squared difference from which on a level is not a fluctuation.
+fn line(variance: f32) -> f32 {
+    LINE_SIGMA * LINE_SIGMA * variance
 }
 
 /// For each pixel the sum over the columns within [`HALF_COLUMNS`], its own left out.
-fn sum_beside(a: &Array2<f64>) -> Array2<f64> {
-    let nx = a.ncols();
-    let mut out = Array2::zeros(a.dim());
-    for (mut o, row) in out.rows_mut().into_iter().zip(a.rows()) {
-        for x in 0..nx {
-            let (lo, hi) = (x.saturating_sub(HALF_COLUMNS), (x + HALF_COLUMNS).min(nx - 1));
-            o[x] = (lo..=hi).filter(|&i| i != x).map(|i| row[i]).sum();
-        }
+fn sum_beside(padded: &[f32], out: &mut [f32]) {
+    for (x, out) in out.iter_mut().enumerate() {
+        let near = &padded[x..x + 2 * HALF_COLUMNS + 1];
+        *out = (near[0] + near[1] + near[2]) + (near[4] + near[5] + near[6]);
     }
-    out
 }
 
-/// For each pixel the sum over the rows within [`HALF_ROWS`], its own left out.
-fn sum_above(a: &Array2<f64>) -> Array2<f64> {
-    let (ny, nx) = a.dim();
-    let mut out = Array2::zeros((ny, nx));
-    // prefix[y] holds the sum of rows 0 .. y
-    let mut prefix = Array2::zeros((ny + 1, nx));
-    for y in 0..ny {
-        let next = &prefix.row(y) + &a.row(y);
-        prefix.row_mut(y + 1).assign(&next);
+type Lane = [f32; LANES];
+
+/// Median of the [`ROWS`] values of each lane. Of more than half of the values neither the smallest nor the largest
+/// can be the median: they are dropped and another value comes in, until one is left.
+fn median(value: impl Fn(usize) -> Lane) -> Lane {
+    const START: usize = HALF_ROWS + 2;
+    let mut v: [Lane; START] = std::array::from_fn(&value);
+    drop_extremes::<10>(&mut v, value(10));
+    drop_extremes::<9>(&mut v, value(11));
+    drop_extremes::<8>(&mut v, value(12));
+    drop_extremes::<7>(&mut v, value(13));
+    drop_extremes::<6>(&mut v, value(14));
+    drop_extremes::<5>(&mut v, value(15));
+    drop_extremes::<4>(&mut v, value(16));
+    drop_extremes::<3>(&mut v, [0.0; LANES]);
+    v[1]
+}
+
+/// Puts the smallest of the first `K` values into the first place, where `next` replaces it, and the largest into the last.
+fn drop_extremes<const K: usize>(v: &mut [Lane; 10], next: Lane) {
+    for i in 0..K / 2 {
+        order(v, i, K - 1 - i);
     }
-    for y in 0..ny {
-        let (lo, hi) = (y.saturating_sub(HALF_ROWS), (y + HALF_ROWS + 1).min(ny));
-        let sum = &prefix.row(hi) - &prefix.row(lo) - a.row(y);
-        out.row_mut(y).assign(&sum);
+    for i in 1..K.div_ceil(2) {
+        order(v, 0, i);
     }
-    out
+    for i in K / 2..K - 1 {
+        order(v, i, K - 1);
+    }
+    v[0] = next;
+}
+
+fn order(v: &mut [Lane; 10], i: usize, j: usize) {
+    let (a, b) = (v[i], v[j]);
+    v[i] = std::array::from_fn(|k| if a[k] < b[k] { a[k] } else { b[k] });
+    v[j] = std::array::from_fn(|k| if a[k] < b[k] { b[k] } else { a[k] });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn medians_of_seventeen_are_those_of_sorting() {
+        let value = |k: usize, j: usize| ((k * 29 + j * 7) * 37 % 101) as f32;
+        let got = median(|k| std::array::from_fn(|j| if k % 5 == j { nothing(k) } else { value(k, j) }));
+        for (j, m) in got.into_iter().enumerate() {
+            let mut all: Vec<f32> = (0..ROWS).map(|k| if k % 5 == j { nothing(k) } else { value(k, j) }).collect();
+            all.sort_by(f32::total_cmp);
+            assert_eq!(m, all[HALF_ROWS]);
+        }
+    }
 
     const SHAPE: (usize, usize) = (120, 60);
 

@@ -34,8 +34,10 @@ impl CubicSpline {
         let m = knots.len() - 4;
         let mut normal = SymmetricBand::zeros(m, 3);
         let mut rhs = vec![0.0; m];
+        let mut span = FIRST_SPAN;
         for &i in &used {
-            let (span, basis) = basis(&knots, x[i]);
+            span = next_span(&knots, span, x[i]);
+            let basis = basis(&knots, span, x[i]);
             for p in 0..4 {
                 rhs[span - 3 + p] += w[i] * basis[p] * y[i];
                 for q in 0..=p {
@@ -52,7 +54,22 @@ impl CubicSpline {
 
     /// Value at `x`.
     pub fn evaluate(&self, x: f64) -> f64 {
-        let (span, basis) = basis(&self.knots, x);
+        let span = self.knots.partition_point(|k| *k <= x).max(FIRST_SPAN + 1) - 1;
+        self.evaluate_in(span.min(self.knots.len() - 5), x)
+    }
+
+    /// Values at ascending `x`.
+    pub fn evaluate_all(&self, x: &[f64]) -> Vec<f64> {
+        let mut span = FIRST_SPAN;
+        let at = |&x: &f64| {
+            span = next_span(&self.knots, span, x);
+            self.evaluate_in(span, x)
+        };
+        x.iter().map(at).collect()
+    }
+
+    fn evaluate_in(&self, span: usize, x: f64) -> f64 {
+        let basis = basis(&self.knots, span, x);
         (0..4).map(|p| basis[p] * self.coefficients[span - 3 + p]).sum()
     }
 }
@@ -79,10 +96,20 @@ fn supported_knots(wanted: &[f64], data: &[f64]) -> Vec<f64> {
     knots
 }
 
-/// Knot span of `x` and the four cubic B-splines that live there (de Boor 1978, algorithm BSPLVB).
-fn basis(knots: &[f64], x: f64) -> (usize, [f64; 4]) {
+/// The first knot span: the first knot is repeated four times.
+const FIRST_SPAN: usize = 3;
+
+/// Knot span of `x`, at or after `span`; the last one holds what lies beyond.
+fn next_span(knots: &[f64], mut span: usize, x: f64) -> usize {
     let last = knots.len() - 5;
-    let span = (knots.partition_point(|k| *k <= x).max(4) - 1).min(last);
+    while span < last && knots[span + 1] <= x {
+        span += 1;
+    }
+    span
+}
+
+/// The four cubic B-splines that live in a knot span, at `x` (de Boor 1978, algorithm BSPLVB).
+fn basis(knots: &[f64], span: usize, x: f64) -> [f64; 4] {
     let mut b = [0.0; 4];
     b[0] = 1.0;
     let (mut left, mut right) = ([0.0; 4], [0.0; 4]);
@@ -97,7 +124,7 @@ fn basis(knots: &[f64], x: f64) -> (usize, [f64; 4]) {
         }
         b[j] = saved;
     }
-    (span, b)
+    b
 }
 
 #[cfg(test)]
@@ -110,8 +137,10 @@ mod tests {
         let f = |x: f64| 1.0 - 0.3 * x + 0.02 * x * x - 1e-4 * x * x * x;
         let y: Vec<f64> = x.iter().map(|&x| f(x)).collect();
         let s = CubicSpline::fit(&x, &y, &[1.0; 200], 10.0).unwrap();
-        for v in [0.0, 3.3, 50.1, 99.5, 103.0] {
+        let points = [-2.0, 0.0, 3.3, 50.1, 99.5, 103.0];
+        for (v, of_all) in points.into_iter().zip(s.evaluate_all(&points)) {
             assert!((s.evaluate(v) - f(v)).abs() < 1e-6, "{v}");
+            assert_eq!(s.evaluate(v), of_all);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Cosmic rays: pixels that rise above their neighbours more sharply than the optics can make light do, the
 //! method of the SDSS photometric pipeline.
 
-use datamodel::Band;
+use datamodel::{Band, mask::ccd};
 use ndarray::Array2;
 use rayon::prelude::*;
 
@@ -9,8 +9,6 @@ use rayon::prelude::*;
 const AXES: [(isize, isize); 4] = [(0, 1), (1, 0), (1, 1), (1, -1)];
 /// Axes along which a pixel must stand out.
 const AXES_NEEDED: usize = 2;
-/// Thresholds for the neighbours of pixels already found: they only need to be sharper than a spot.
-const GROWTH: Params = Params { nsig: 3.0, cfudge: 0.0, c2fudge: 1.0, niter: 0, dilate: false };
 
 /// Thresholds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,13 +21,20 @@ pub struct Params {
     pub c2fudge: f64,
     /// Most rounds of growing.
     pub niter: usize,
-    /// Whether the pixels around those found are masked too.
-    pub dilate: bool,
+    /// Sigmas above the expected electrons from which a pixel beside a hit is masked too.
+    pub halo: f32,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Self { nsig: 6.0, cfudge: 3.0, c2fudge: 0.5, niter: 100, dilate: true }
+        Self { nsig: 6.0, cfudge: 3.0, c2fudge: 0.5, niter: 100, halo: 3.0 }
+    }
+}
+
+impl Params {
+    /// For the neighbours of pixels already found: they only need to be sharper than a spot.
+    fn of_growth(self) -> Self {
+        Self { nsig: 3.0, cfudge: 0.0, c2fudge: 1.0, ..self }
     }
 }
 
@@ -42,60 +47,91 @@ pub fn sharpness(band: Band) -> [f64; 4] {
     }
 }
 
-/// Which pixels cosmic rays hit. `pix` and `sigma` (noise, infinite where a pixel is masked) in electrons.
-pub fn find(pix: &Array2<f32>, sigma: &Array2<f32>, sharpness: [f64; 4], params: Params) -> Array2<bool> {
-    let image = Neighbours { pix, sigma };
-    let (ny, nx) = pix.dim();
-    let seeds: Vec<(usize, usize)> = (1..ny.saturating_sub(1))
+/// What is known of the pixels of an image.
+#[derive(Clone, Copy)]
+pub struct Pixels<'a> {
+    /// Electrons.
+    pub values: &'a Array2<f32>,
+    /// Read noise in electrons.
+    pub readnoise: &'a Array2<f32>,
+    /// [`ccd`] bits; a pixel with any but BADREADNOISE is not used.
+    pub mask: &'a Array2<u32>,
+}
+
+/// The pixels that cosmic rays hit, each once.
+pub fn find(pixels: Pixels, sharpness: [f64; 4], params: Params) -> Vec<(usize, usize)> {
+    let (ny, nx) = pixels.values.dim();
+    let mut hits: Vec<(usize, usize)> = (1..ny.saturating_sub(1))
         .into_par_iter()
-        .flat_map_iter(|y| (1..nx - 1).map(move |x| (y, x)))
-        .filter(|&at| image.is_cosmic(at, None, sharpness, params))
+        .flat_map_iter(|y| pixels.bright(y, params.nsig).map(move |x| (y, x)))
+        .filter(|&at| pixels.is_cosmic(at, None, sharpness, params))
         .collect();
     let mut hit = Array2::from_elem((ny, nx), false);
-    seeds.iter().for_each(|&at| hit[at] = true);
-    let mut front = seeds;
+    hits.iter().for_each(|&at| hit[at] = true);
+    let mut front = hits.clone();
     for _ in 0..params.niter {
         let mut near: Vec<(usize, usize)> =
             front.iter().flat_map(|&at| around(at, (ny, nx))).filter(|&at| !hit[at]).collect();
         near.sort_unstable();
         near.dedup();
-        front = near.into_iter().filter(|&at| image.is_cosmic(at, Some(&hit), sharpness, GROWTH)).collect();
-        front.iter().for_each(|&at| hit[at] = true);
+        near.retain(|&at| pixels.is_cosmic(at, Some(&hit), sharpness, params.of_growth()));
+        near.iter().for_each(|&at| hit[at] = true);
+        hits.extend_from_slice(&near);
+        front = near;
         if front.len() < 2 {
             break;
         }
     }
-    if params.dilate { dilated(&hit) } else { hit }
+    hits
 }
 
-/// The image with what is known of its pixels.
-struct Neighbours<'a> {
-    pix: &'a Array2<f32>,
-    sigma: &'a Array2<f32>,
+/// The pixels beside `hits` that exceed the `expected` electrons by `nsig` sigma: charge that spread, too blunt for
+/// [`find`].
+pub fn halo(pixels: Pixels, hits: &[(usize, usize)], expected: &Array2<f32>, nsig: f32) -> Vec<(usize, usize)> {
+    let exceeds = |&at: &(usize, usize)| {
+        let (excess, noise) = (pixels.values[at] - expected[at], pixels.readnoise[at]);
+        excess > 0.0 && excess * excess > nsig * nsig * (expected[at] + noise * noise)
+    };
+    hits.iter().flat_map(|&at| around(at, expected.dim())).filter(exceeds).collect()
 }
 
-impl Neighbours<'_> {
+impl Pixels<'_> {
     /// Value and variance of a usable pixel.
     fn usable(&self, at: (usize, usize), hit: Option<&Array2<bool>>) -> Option<(f64, f64)> {
-        let sigma = f64::from(self.sigma[at]);
-        let known = sigma.is_finite() && !hit.is_some_and(|h| h[at]);
-        known.then(|| (f64::from(self.pix[at]), sigma * sigma))
+        let known = self.mask[at] & !ccd::BADREADNOISE == 0 && !hit.is_some_and(|h| h[at]);
+        let (value, noise) = (f64::from(self.values[at]), f64::from(self.readnoise[at]));
+        // the noise is the pixel's own: a hit must not raise that of its neighbours
+        known.then(|| (value, value.max(0.0) + noise * noise))
     }
 
-    /// Whether an inner pixel stands out above its neighbours and is sharper than a spot. A neighbour that
-    /// cannot be used is left out: the other one of its axis stands for both.
+    /// The inner pixels of a row that exceed `nsig` sigma.
+    fn bright(&self, y: usize, nsig: f64) -> impl Iterator<Item = usize> {
+        let square = (nsig * nsig) as f32;
+        let (values, noises) = (self.values.row(y), self.readnoise.row(y));
+        let above = move |&x: &usize| {
+            let (value, noise) = (values[x], noises[x]);
+            value > 0.0 && value * value > square * (value + noise * noise)
+        };
+        (1..values.len().saturating_sub(1)).filter(above)
+    }
+
+    /// Whether an inner pixel stands out above its neighbours and is sharper than a spot. Where one of two opposite
+    /// neighbours cannot be used: beside a known defect the pixel itself stands for it, which is careful; beside a
+    /// hit (given in the second round) the other neighbour stands for both, which follows tracks.
     fn is_cosmic(&self, (y, x): (usize, usize), hit: Option<&Array2<bool>>, sharpness: [f64; 4], p: Params) -> bool {
-        let Some((value, variance)) = self.usable((y, x), hit) else { return false };
-        let sigma = variance.sqrt();
+        let Some(own) = self.usable((y, x), hit) else { return false };
+        let (value, sigma) = (own.0, own.1.sqrt());
         if value <= p.nsig * sigma {
             return false;
         }
         let (mut stands_out, mut sharp) = (0, false);
         for ((dy, dx), spot) in AXES.into_iter().zip(sharpness) {
-            let one = (y.wrapping_add_signed(dy), x.wrapping_add_signed(dx));
-            let other = (y.wrapping_add_signed(-dy), x.wrapping_add_signed(-dx));
-            let (back, noise) = match (self.usable(one, hit), self.usable(other, hit)) {
-                (Some(a), Some(b)) => (0.5 * (a.0 + b.0), 0.5 * (a.1 + b.1).sqrt()),
+            let one = self.usable((y.wrapping_add_signed(dy), x.wrapping_add_signed(dx)), hit);
+            let other = self.usable((y.wrapping_add_signed(-dy), x.wrapping_add_signed(-dx)), hit);
+            let mean = |a: (f64, f64), b: (f64, f64)| (0.5 * (a.0 + b.0), 0.5 * (a.1 + b.1).sqrt());
+            let (back, noise) = match (one, other) {
+                (Some(a), Some(b)) => mean(a, b),
+                (Some(a), None) | (None, Some(a)) if hit.is_none() => mean(a, own),
                 (Some(a), None) | (None, Some(a)) => (a.0, a.1.sqrt()),
                 (None, None) => continue,
             };
@@ -111,19 +147,4 @@ fn around((y, x): (usize, usize), (ny, nx): (usize, usize)) -> impl Iterator<Ite
     let rows = y.saturating_sub(1).max(1)..(y + 2).min(ny - 1);
     rows.flat_map(move |v| (x.saturating_sub(1).max(1)..(x + 2).min(nx - 1)).map(move |u| (v, u)))
         .filter(move |&at| at != (y, x))
-}
-
-/// The pixels found and the four beside each.
-fn dilated(hit: &Array2<bool>) -> Array2<bool> {
-    let (ny, nx) = hit.dim();
-    let mut out = hit.clone();
-    for ((y, x), _) in hit.indexed_iter().filter(|(_, h)| **h) {
-        for (dy, dx) in [(0, 1), (1, 0), (0, -1), (-1, 0)] {
-            let at = (y.wrapping_add_signed(dy), x.wrapping_add_signed(dx));
-            if at.0 < ny && at.1 < nx {
-                out[at] = true;
-            }
-        }
-    }
-    out
 }

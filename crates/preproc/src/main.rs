@@ -1,7 +1,8 @@
 //! `desi_preproc`: raw CCD frames to images in electrons with inverse variance and mask.
 
-use datamodel::{Camera, FIBERS_PER_SPECTROGRAPH, Fibermap, Image, RawExposure, fits::FitsReader};
-use preproc::{Calibration, cosmics};
+use datamodel::{Camera, FIBERS_PER_SPECTROGRAPH, Fibermap, GaussHermitePsf, Image, RawExposure, fits::FitsReader};
+use preproc::{Calibration, Options, cosmics, electronics::Electronics, overscan};
+use psf::Psf;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -36,10 +37,22 @@ struct Args {
     /// Mask of known defects, of the trimmed shape
     #[arg(long)]
     mask: Option<PathBuf>,
-    /// Folder of calibration images bias-, dark-, pixflat- and mask-CAMERA.fits: those that are there and not given
-    /// otherwise are used
+    /// Cross-talk and trails of the read-out electronics (TOML)
+    #[arg(long)]
+    electronics: Option<PathBuf>,
+    /// Folder of calibrations bias-, dark-, pixflat- and mask-CAMERA.fits and electronics-CAMERA.toml: those that are
+    /// there and not given otherwise are used
     #[arg(long, value_name = "DIR")]
     calib: Option<PathBuf>,
+    /// Level of the overscan columns: by row where it changes by 2 ADU or more, one for the amplifier, or by row
+    #[arg(long, value_enum, default_value_t)]
+    overscan: overscan::Columns,
+    /// Level of the overscan rows that is subtracted too
+    #[arg(long, value_enum, default_value_t)]
+    parallel_overscan: overscan::Rows,
+    /// Subtract the scattered light seen between the bundles, where the traces of this PSF file say that they are
+    #[arg(long, value_name = "PSF")]
+    scattered_light: Option<PathBuf>,
     /// Do not look for cosmic rays
     #[arg(long)]
     nocosmic: bool,
@@ -60,27 +73,21 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> step::Result {
     let raw = RawExposure::read_camera(&args.infile, args.camera)?;
-    let image_of = |given: &Option<PathBuf>, kind| given.clone().or_else(|| args.calibration_image(kind));
-    let (bias, dark) = (image_of(&args.bias, "bias"), image_of(&args.dark, "dark"));
-    let (pixflat, mask) = (image_of(&args.pixflat, "pixflat"), image_of(&args.mask, "mask"));
+    let of_kind = |given: &Option<PathBuf>, kind| given.clone().or_else(|| args.calibration(kind, "fits"));
+    let (bias, dark) = (of_kind(&args.bias, "bias"), of_kind(&args.dark, "dark"));
+    let (pixflat, mask) = (of_kind(&args.pixflat, "pixflat"), of_kind(&args.mask, "mask"));
+    let electronics = args.electronics.clone().or_else(|| args.calibration("electronics", "toml"));
     let calibration = Calibration {
         bias: read_plane(bias.as_deref())?,
         dark: read_plane(dark.as_deref())?,
         pixflat: read_plane(pixflat.as_deref())?,
-        mask: mask
-            .as_deref()
-            .map(|path| first_image(path).and_then(|(mut fits, hdu)| Ok(fits.mask(&hdu)?)))
-            .transpose()?,
+        mask: mask.as_deref().map(read_mask).transpose()?,
+        electronics: electronics.as_deref().map(read_electronics).transpose()?.unwrap_or_default(),
+        traces: args.scattered_light.as_deref().map(read_psf).transpose()?,
     };
     let fibermap = args.fibermap.as_deref().map(|path| petal(path, args.camera)).transpose()?;
-    let cosmics = cosmics::Params {
-        nsig: args.cosmics_nsig,
-        cfudge: args.cosmics_cfudge,
-        c2fudge: args.cosmics_c2fudge,
-        ..Default::default()
-    };
 
-    let image = preproc::preprocess(&raw, args.camera.band, &calibration, (!args.nocosmic).then_some(cosmics))
+    let image = preproc::preprocess(&raw, args.camera.band, &calibration, &args.options())
         .map_err(|error| Error::data(&args.infile, format!("camera {}: {error}", args.camera)))?;
 
     let mut image = Image { fibermap, ..image };
@@ -91,6 +98,8 @@ fn run(args: Args) -> step::Result {
         ("IN_DARK", dark.as_ref()),
         ("IN_FLAT", pixflat.as_ref()),
         ("IN_MASK", mask.as_ref()),
+        ("IN_ELEC", electronics.as_ref()),
+        ("IN_PSF", args.scattered_light.as_ref()),
     ];
     for (key, path) in inputs {
         if let Some(path) = path {
@@ -102,10 +111,20 @@ fn run(args: Args) -> step::Result {
 }
 
 impl Args {
-    /// The camera's calibration image of a kind, if the folder of calibrations has one.
-    fn calibration_image(&self, kind: &str) -> Option<PathBuf> {
-        let path = self.calib.as_ref()?.join(format!("{kind}-{}.fits", self.camera));
+    /// The camera's calibration of a kind, if the folder of calibrations has one.
+    fn calibration(&self, kind: &str, suffix: &str) -> Option<PathBuf> {
+        let path = self.calib.as_ref()?.join(format!("{kind}-{}.{suffix}", self.camera));
         path.is_file().then_some(path)
+    }
+
+    fn options(&self) -> Options {
+        let cosmics = cosmics::Params {
+            nsig: self.cosmics_nsig,
+            cfudge: self.cosmics_cfudge,
+            c2fudge: self.cosmics_c2fudge,
+            ..Default::default()
+        };
+        Options { columns: self.overscan, rows: self.parallel_overscan, cosmics: (!self.nocosmic).then_some(cosmics) }
     }
 }
 
@@ -122,6 +141,24 @@ fn petal(path: &Path, camera: Camera) -> Result<Fibermap, Error> {
 
 fn read_plane(path: Option<&Path>) -> Result<Option<ndarray::Array2<f32>>, Error> {
     path.map(|path| first_image(path).and_then(|(mut fits, hdu)| Ok(fits.plane(&hdu)?))).transpose()
+}
+
+fn read_mask(path: &Path) -> Result<ndarray::Array2<u32>, Error> {
+    let (mut fits, hdu) = first_image(path)?;
+    Ok(fits.mask(&hdu)?)
+}
+
+fn read_electronics(path: &Path) -> Result<Electronics, Error> {
+    let path_of = || path.to_path_buf();
+    let text = std::fs::read_to_string(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => datamodel::Error::Missing { path: path_of() },
+        _ => datamodel::Error::Io { path: path_of(), action: "read", source },
+    })?;
+    Electronics::parse(&text).map_err(|error| Error::data(path, error))
+}
+
+fn read_psf(path: &Path) -> Result<Psf, Error> {
+    Psf::new(GaussHermitePsf::read(path)?).map_err(|error| Error::data(path, error))
 }
 
 /// A file and its first HDU: calibration images are there under any name.

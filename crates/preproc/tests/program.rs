@@ -58,3 +58,30 @@ fn an_absent_camera_is_an_error_that_lists_those_there() {
     assert!(log.contains("Z3") && log.contains("R0") && log.contains("desi-00000012.fits.fz"), "{log}");
     assert!(!folder.path().join("out.fits").exists());
 }
+
+#[test]
+fn a_truncated_file_and_a_calibration_of_another_size_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("desi-00000012.fits.fz");
+    write_exposure(&path);
+    let wrong = folder.path().join("dark-r0.fits");
+    let mut fits = datamodel::fits::FitsWriter::create(&wrong).unwrap();
+    fits.image("DARK", Array2::<f32>::zeros((3, 3)).view(), &Header::new()).unwrap();
+    fits.finish().unwrap();
+    let mut command = Command::cargo_bin("desi_preproc").unwrap();
+    command.current_dir(folder.path()).args(["--infile", "desi-00000012.fits.fz", "--camera", "r0", "--calib", "."]);
+    let output = command.args(["--outfile", "out.fits"]).output().unwrap();
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{log}");
+    assert!(log.contains("the dark image has (3, 3) rows and columns"), "{log}");
+
+    let bytes = std::fs::read(&path).unwrap();
+    for keep in [bytes.len() / 2, bytes.len() - 2880] {
+        std::fs::write(&path, &bytes[..keep]).unwrap();
+        let output = preproc(folder.path(), "r0", "out.fits");
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{log}");
+        assert!(log.contains("truncated") && log.contains("desi-00000012.fits.fz"), "{log}");
+    }
+    assert!(!folder.path().join("out.fits").exists());
+}

@@ -1,7 +1,7 @@
 //! A spot and its derivatives, for fits.
 
-use crate::GaussHermite;
 use crate::gauss_hermite::pixel_integrals;
+use crate::{GaussHermite, Tail};
 
 /// A spot of unit flux and its derivatives over a box of pixels: [`Derivatives::row`] gives each as `[ny, nx]`,
 /// row-major. Buffers are kept between calls.
@@ -24,7 +24,8 @@ pub const Y: usize = 2;
 pub const SIGMA_X: usize = 3;
 /// Derivative with respect to the width in y.
 pub const SIGMA_Y: usize = 4;
-/// The derivative with respect to GH-i-j is row `HERMITE + j * (degree_x + 1) + i`.
+/// The derivative with respect to GH-i-j is row `HERMITE + j * (degree_x + 1) + i`; that with respect to the tail's
+/// amplitude, where the shape has a tail, is the row after them.
 pub const HERMITE: usize = 5;
 
 impl Derivatives {
@@ -33,7 +34,8 @@ impl Derivatives {
         &self.rows[index * self.npix..(index + 1) * self.npix]
     }
 
-    /// Evaluates the core of `shape` (no tail) centred on `(x, y)` over the box of `(nx, ny)` pixels from `(x0, y0)`.
+    /// Evaluates `shape` centred on `(x, y)` over the box of `(nx, ny)` pixels from `(x0, y0)`. The derivatives with
+    /// respect to the centre are those of the core: a tail hardly changes with it.
     ///
     /// With `I_k` the integral of `He_k g` over a pixel, `dI_k/dx = I_{k+1}/σ` and
     /// `dI_k/dσ = (I_{k+2} + k I_k)/σ`, from `d/dt (He_k g) = -He_{k+1} g` and `t He_k = He_{k+1} + k He_{k-1}`.
@@ -48,7 +50,7 @@ impl Derivatives {
         let (sx, sy) = shape.sigma;
         self.npix = nx * ny;
         self.rows.clear();
-        self.rows.resize((HERMITE + mx * my) * self.npix, 0.0);
+        self.rows.resize((HERMITE + mx * my + usize::from(shape.tail.is_some())) * self.npix, 0.0);
         pixel_integrals(x, sx, x0, nx, mx + 2, &mut self.fx);
         pixel_integrals(y, sy, y0, ny, my + 2, &mut self.fy);
         for j in 0..my {
@@ -69,6 +71,15 @@ impl Derivatives {
                     let source = &self.fx[i * nx..(i + 1) * nx];
                     self.rows[start..start + nx].iter_mut().zip(source).for_each(|(o, s)| *o = f * s);
                 }
+            }
+        }
+        if let Some(tail) = shape.tail {
+            let unit = Tail { amplitude: 1.0, ..tail };
+            let start = (HERMITE + mx * my) * self.npix;
+            for p in 0..self.npix {
+                let (dx, dy) = ((x0 + (p % nx) as i64) as f64 - x, (y0 + (p / nx) as i64) as f64 - y);
+                self.rows[start + p] = unit.value(dx, dy);
+                self.rows[VALUE * self.npix + p] += tail.amplitude * self.rows[start + p];
             }
         }
     }
@@ -122,5 +133,12 @@ mod tests {
             };
             same(HERMITE + k, value(&changed(h), at), value(&changed(-h), at), h);
         }
+        let tailed = |amplitude| GaussHermite { tail: Some(Tail::neutral(amplitude)), ..shape.clone() };
+        got.evaluate(&tailed(0.01), at, corner, size);
+        assert!(got.row(VALUE).iter().zip(value(&tailed(0.01), at)).all(|(a, b)| (a - b).abs() < 1e-15));
+        let worst = (0..13 * 11)
+            .map(|p| got.row(HERMITE + 49)[p] - (value(&tailed(1.01), at)[p] - value(&tailed(0.01), at)[p]))
+            .fold(0.0f64, |a, d| a.max(d.abs()));
+        assert!(worst < 1e-12, "tail: {worst:e}");
     }
 }

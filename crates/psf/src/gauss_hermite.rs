@@ -34,6 +34,11 @@ pub struct Tail {
 }
 
 impl Tail {
+    /// The tail of `amplitude` with the file format's neutral core, scales and index.
+    pub fn neutral(amplitude: f64) -> Self {
+        Self { amplitude, core: 1.0, xscale: 1.0, yscale: 1.0, index: 2.0 }
+    }
+
     /// Value at an offset from the spot's centre, pixels.
     pub fn value(&self, dx: f64, dy: f64) -> f64 {
         let r2 = (dx * self.xscale).powi(2) + (dy * self.yscale).powi(2);

@@ -32,33 +32,51 @@ fn solve(fibers: &[SkyFiber]) -> Result<CommonSpectrum, Error> {
     Ok(normal.solve()?)
 }
 
+/// The sky without one fibre.
+pub struct Others {
+    /// Deconvolved spectrum from all fibres but one.
+    pub spectrum: Vec<f64>,
+    /// Whether a bin of it in that fibre rests on data.
+    pub covered: Vec<bool>,
+    /// Its variance over that of the sky from all fibres.
+    pub factor: Vec<f64>,
+}
+
 /// The sky from all fibres but one, for each of them.
-pub fn without_each(fibers: &[SkyFiber]) -> Result<Vec<Vec<f64>>, Error> {
+pub fn without_each(fibers: &[SkyFiber]) -> Result<Vec<Others>, Error> {
     let (nwave, ndiag) = fibers.first().map_or((0, 1), |f| (f.flux.len(), f.resolution.ndiag()));
     let single = |f: &SkyFiber| {
         let mut normal = NormalEquations::zeros(nwave, ndiag);
         normal.add(&f.resolution, &f.weight, &f.flux);
         normal
     };
-    let each: Vec<NormalEquations> = fibers.par_iter().map(single).collect();
     // sums of those before and after: nothing is subtracted, so nothing cancels
-    let running = |order: &mut dyn Iterator<Item = &NormalEquations>| -> Vec<NormalEquations> {
-        let mut sums = vec![NormalEquations::zeros(nwave, ndiag)];
-        for normal in order {
-            let mut next = sums[sums.len() - 1].clone();
-            next.merge(normal);
-            sums.push(next);
-        }
-        sums
-    };
-    let (before, after) = (running(&mut each.iter()), running(&mut each.iter().rev()));
-    let n = fibers.len();
-    let solve_without = |k: usize| {
-        let mut normal = before[k].clone();
-        normal.merge(&after[n - 1 - k]);
-        Ok(normal.solve()?.spectrum)
-    };
-    (0..n).into_par_iter().map(solve_without).collect()
+    let mut after = vec![NormalEquations::zeros(nwave, ndiag)];
+    for fiber in fibers[1..].iter().rev() {
+        let mut next = after[after.len() - 1].clone();
+        next.merge(&single(fiber));
+        after.push(next);
+    }
+    let mut before = NormalEquations::zeros(nwave, ndiag);
+    let mut others = Vec::with_capacity(fibers.len());
+    for (fiber, mut normal) in fibers.iter().zip(after.into_iter().rev()) {
+        normal.merge(&before);
+        before.merge(&single(fiber));
+        others.push((fiber, normal));
+    }
+    others.into_par_iter().map(|(fiber, normal)| of_others(fiber, normal)).collect()
+}
+
+fn of_others(fiber: &SkyFiber, normal: NormalEquations) -> Result<Others, Error> {
+    // with one fibre fewer in a bin the variance grows like the number of fibres there
+    let factor = |(&n, &w): (&u32, &f64)| if w > 0.0 && n > 0 { 1.0 + 1.0 / f64::from(n) } else { 1.0 };
+    let factor = normal.fibers().iter().zip(&fiber.weight).map(factor).collect();
+    if normal.fibers().iter().all(|n| *n == 0) {
+        let nothing = vec![false; fiber.flux.len()];
+        return Ok(Others { spectrum: vec![0.0; nothing.len()], covered: nothing, factor });
+    }
+    let solution = normal.solve()?;
+    Ok(Others { covered: solution.covered(&fiber.resolution), spectrum: solution.spectrum, factor })
 }
 
 /// Rejects outlying bins: all of them, or of each wavelength only the worst fibre's. Returns their number.

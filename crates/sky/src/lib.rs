@@ -4,11 +4,14 @@ mod adjust;
 mod fibers;
 mod fit;
 mod lines;
+mod measure;
+mod prior;
 mod systematics;
 
-use adjust::Adjustment;
+use adjust::{Adjustment, Basis};
 use datamodel::{Frame, Sky, mask::spec};
 use fibers::SkyFiber;
+use fit::Others;
 use ndarray::Array2;
 use numerics::{NumericsError, SymmetricBand};
 use rayon::prelude::*;
@@ -20,19 +23,33 @@ pub struct Params {
     pub nsig: f64,
     /// Most rounds of rejection.
     pub max_iterations: usize,
-    /// Whether throughput, wavelength and line width of each fibre are adjusted on the bright lines.
-    pub adjust: bool,
+    /// Whether the airglow's gradient over the field and the throughput of each fibre are adjusted.
+    pub adjust_throughput: bool,
+    /// Whether the wavelengths of each fibre are adjusted on the bright lines.
+    pub adjust_wavelength: bool,
+    /// Whether the line width of each fibre is adjusted on the bright lines.
+    pub adjust_lsf: bool,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Self { nsig: 4.0, max_iterations: 100, adjust: true }
+        Self { nsig: 4.0, max_iterations: 100, adjust_throughput: true, adjust_wavelength: true, adjust_lsf: true }
     }
 }
 
-/// With at least this many sky fibres each is given the sky of the others, at the price of at most 2.5% more
-/// noise in it.
-const LEAVE_ONE_OUT: usize = 20;
+impl Params {
+    /// Without any adjustment.
+    pub fn unadjusted() -> Self {
+        Self { adjust_throughput: false, adjust_wavelength: false, adjust_lsf: false, ..Self::default() }
+    }
+
+    fn adjusts(&self) -> bool {
+        self.adjust_throughput || self.adjust_wavelength || self.adjust_lsf
+    }
+}
+
+/// Rounds of {adjustments, common sky}.
+const ROUNDS: usize = 2;
 
 /// Why there is no sky.
 #[derive(Debug, thiserror::Error)]
@@ -62,16 +79,21 @@ struct CommonSky {
     /// `R̄ s` for the mean resolution of all fibres.
     mean: Vec<f64>,
     fibers: Vec<SkyFiber>,
-    /// The spectrum from all sky fibres but one, for each of them, where there are enough.
-    without: Vec<Vec<f64>>,
+    /// The sky from all sky fibres but one, for each of them, where there are several.
+    without: Vec<Others>,
 }
 
 impl CommonSky {
-    /// The deconvolved sky for a fibre. A sky fibre gets that of the others, so that what is left after its
-    /// subtraction has the same errors as in a target's fibre.
+    /// The sky of the others, if the row is a sky fibre: what is left after its subtraction has the same errors as in a
+    /// target's fibre.
+    fn others(&self, row: usize) -> Option<&Others> {
+        let own = self.fibers.iter().position(|f| f.row == row)?;
+        self.without.get(own)
+    }
+
+    /// The deconvolved sky for a fibre.
     fn spectrum_for(&self, row: usize) -> &[f64] {
-        let own = self.fibers.iter().position(|f| f.row == row);
-        own.and_then(|k| self.without.get(k)).unwrap_or(&self.spectrum)
+        self.others(row).map_or(&self.spectrum, |o| &o.spectrum)
     }
 }
 
@@ -82,18 +104,18 @@ impl CommonSky {
 pub fn run(frame: &Frame, params: &Params) -> Result<Sky, Error> {
     let mut common = fit_common(frame, fibers::select(frame)?, params)?;
     let peaks = lines::bright(&common.mean, &common.covered, &common.fibers);
-    let mut adjustments = vec![Adjustment::none(); frame.nspec()];
-    if params.adjust && !peaks.is_empty() {
-        for _ in 0..2 {
-            adjustments = adjust::fit(frame, &common, &peaks);
-            let fibers = adjust::corrected(frame, &common, &adjustments);
-            common = fit_common(frame, fibers, params)?;
-        }
+    let basis = Basis::new(&common.mean, peaks.len());
+    let mut adjustments = vec![Adjustment::default(); frame.nspec()];
+    for _ in 0..if params.adjusts() { ROUNDS } else { 0 } {
+        let Some(better) = adjust::fit(frame, &common, &peaks, &basis, params) else { break };
+        adjustments = better;
+        let fibers = adjust::corrected(frame, &common, &adjustments, &basis);
+        common = fit_common(frame, fibers, params)?;
     }
-    if common.fibers.len() >= LEAVE_ONE_OUT {
+    if common.fibers.len() > 1 {
         common.without = fit::without_each(&common.fibers)?;
     }
-    let inflation = systematics::variance(frame, &common, &adjustments, &peaks);
+    let inflation = systematics::variance(frame, &common, &adjustments, &basis, &peaks);
     let rejected = common.fibers.iter().map(SkyFiber::rejected).sum::<usize>();
     log::info!(
         "sky from {} fibres, {rejected} bins rejected, {} bright lines, adjusted: {}",
@@ -101,7 +123,8 @@ pub fn run(frame: &Frame, params: &Params) -> Result<Sky, Error> {
         peaks.len(),
         adjust::describe(&adjustments)
     );
-    let mut sky = assemble(frame, &common, &adjustments, &inflation);
+    let mut sky = assemble(frame, &common, &adjustments, &basis, &inflation);
+    flag_hits(&mut sky, &common.fibers);
     sky.header.set("NREJ", rejected, "sky bins rejected as outliers");
     sky.header.set("NSKYFIB", common.fibers.len(), "sky fibres used");
     Ok(sky)
@@ -115,29 +138,34 @@ fn fit_common(frame: &Frame, mut fibers: Vec<SkyFiber>, params: &Params) -> Resu
     Ok(CommonSky { spectrum: solution.spectrum, covariance, covered, mean, fibers, without: vec![] })
 }
 
-/// The sky of one fibre, and its variances: of the common spectrum and of the adjustment.
+/// The sky of one fibre; its variances, of the common spectrum and of the adjustment; where it is known.
 struct Row {
     model: Vec<f64>,
     common: Vec<f64>,
     adjusted: Vec<f64>,
+    covered: Vec<bool>,
+}
+
+impl Row {
+    fn of(frame: &Frame, common: &CommonSky, f: usize, adjustment: &Adjustment, basis: &Basis) -> Self {
+        let resolution = frame.resolution_of(f);
+        let (model, adjusted) = adjustment.apply(&resolution.apply(common.spectrum_for(f)), basis);
+        let mut variance = resolution.propagate(&common.covariance);
+        let mut covered = common.covered.clone();
+        if let Some(others) = common.others(f) {
+            variance.iter_mut().zip(&others.factor).for_each(|(v, factor)| *v *= factor);
+            covered.iter_mut().zip(&others.covered).for_each(|(c, of_others)| *c &= of_others);
+        }
+        Self { model, common: variance, adjusted, covered }
+    }
 }
 
 /// The sky of every fibre with its variance: of the common spectrum, of the fibre's adjustment, and the
 /// systematic one.
-fn assemble(frame: &Frame, common: &CommonSky, adjustments: &[Adjustment], inflation: &[f64]) -> Sky {
+fn assemble(frame: &Frame, common: &CommonSky, adjustments: &[Adjustment], basis: &Basis, inflation: &[f64]) -> Sky {
     let (nspec, nwave) = frame.flux.dim();
-    let own = 1.0 / (common.without.len() as f64 - 1.0).max(1.0);
-    let rows: Vec<Row> = (0..nspec)
-        .into_par_iter()
-        .map(|f| {
-            let (spectrum, resolution) = (common.spectrum_for(f), frame.resolution_of(f));
-            let (model, adjusted) = adjustments[f].apply(&resolution.apply(spectrum));
-            // one fibre fewer
-            let factor = if std::ptr::eq(spectrum, common.spectrum.as_slice()) { 1.0 } else { 1.0 + own };
-            let common = resolution.propagate(&common.covariance).into_iter().map(|v| factor * v).collect();
-            Row { model, common, adjusted }
-        })
-        .collect();
+    let row = |f: usize| Row::of(frame, common, f, &adjustments[f], basis);
+    let rows: Vec<Row> = (0..nspec).into_par_iter().map(row).collect();
     let mut sky = Sky {
         header: frame.header.clone(),
         wave: frame.wave.clone(),
@@ -151,7 +179,7 @@ fn assemble(frame: &Frame, common: &CommonSky, adjustments: &[Adjustment], infla
     for (f, row) in rows.iter().enumerate() {
         for (j, &systematic) in inflation.iter().enumerate() {
             let (variance, at) = (row.common[j], (f, j));
-            if common.covered[j] && variance > 0.0 && row.model[j].is_finite() {
+            if row.covered[j] && variance > 0.0 && row.model[j].is_finite() {
                 sky.sky[at] = row.model[j] as f32;
                 stat_ivar[at] = (1.0 / variance) as f32;
                 sky.ivar[at] = (1.0 / (variance + row.adjusted[j] + systematic)) as f32;
@@ -161,4 +189,15 @@ fn assemble(frame: &Frame, common: &CommonSky, adjustments: &[Adjustment], infla
         }
     }
     sky
+}
+
+/// Masks what the sky fibres' own bins hold beyond sky: cosmic rays, on lines too.
+fn flag_hits(sky: &mut Sky, fibers: &[SkyFiber]) {
+    for fiber in fibers {
+        for j in (0..fiber.flux.len()).filter(|&j| fiber.ivar[j] > 0.0 && fiber.weight[j] == 0.0) {
+            if fiber.flux[j] > f64::from(sky.sky[(fiber.row, j)]) {
+                sky.mask[(fiber.row, j)] |= spec::COSMIC;
+            }
+        }
+    }
 }

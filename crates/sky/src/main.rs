@@ -14,9 +14,18 @@ struct Args {
     /// Sky model to write (sky-CAMERA-EXPID.fits)
     #[arg(short, long)]
     outfile: PathBuf,
-    /// Do not adjust throughput, wavelength and line width of the fibres on the sky lines
+    /// Adjust nothing on the sky lines
     #[arg(long)]
     no_adjust: bool,
+    /// Do not adjust the airglow over the field and the throughput of the fibres
+    #[arg(long)]
+    no_adjust_throughput: bool,
+    /// Do not adjust the wavelengths of the fibres
+    #[arg(long)]
+    no_adjust_wavelength: bool,
+    /// Do not adjust the line widths of the fibres
+    #[arg(long)]
+    no_adjust_lsf: bool,
 }
 
 fn main() -> ExitCode {
@@ -28,7 +37,12 @@ fn run(args: Args) -> step::Result {
     let flat = Fiberflat::read(&args.fiberflat)?;
     calibrate::check((&args.infile, &frame), (&args.fiberflat, &flat))?;
     calibrate::divide_by_fiberflat(&mut frame, &flat);
-    let params = sky::Params { adjust: !args.no_adjust, ..Default::default() };
+    let params = sky::Params {
+        adjust_throughput: !(args.no_adjust || args.no_adjust_throughput),
+        adjust_wavelength: !(args.no_adjust || args.no_adjust_wavelength),
+        adjust_lsf: !(args.no_adjust || args.no_adjust_lsf),
+        ..Default::default()
+    };
     let mut sky = sky::run(&frame, &params).map_err(|e| step::Error::data(&args.infile, e))?;
     step::stamp(&mut sky.header);
     step::record_input(&mut sky.header, "IN_FRAME", &args.infile);

@@ -1,7 +1,10 @@
 //! The error of the sky model in bright lines, measured on the residuals of the sky fibres: a wavelength
 //! error of `σ_w` Angstrom and half a percent of the flux.
 
-use crate::{CommonSky, adjust::Adjustment};
+use crate::{
+    CommonSky,
+    adjust::{Adjustment, Basis},
+};
 use datamodel::Frame;
 use numerics::robust;
 
@@ -17,14 +20,20 @@ const REACH: usize = 3;
 const MEDIAN_TO_MEAN: f64 = 0.8703;
 
 /// Variance to add to each bin of the sky model.
-pub fn variance(frame: &Frame, common: &CommonSky, adjustments: &[Adjustment], peaks: &[usize]) -> Vec<f64> {
+pub fn variance(
+    frame: &Frame,
+    common: &CommonSky,
+    adjustments: &[Adjustment],
+    basis: &Basis,
+    peaks: &[usize],
+) -> Vec<f64> {
     let nwave = frame.wave.len();
     let mean = &common.mean;
     let slope: Vec<f64> = (0..nwave).map(|j| derivative(mean, &frame.wave, j)).collect();
     let models: Vec<Vec<f64>> = common
         .fibers
         .iter()
-        .map(|f| adjustments[f.row].apply(&frame.resolution_of(f.row).apply(common.spectrum_for(f.row))).0)
+        .map(|f| adjustments[f.row].apply(&f.resolution.apply(common.spectrum_for(f.row)), basis).0)
         .collect();
     let mut added = vec![0.0f64; nwave];
     for &peak in peaks {

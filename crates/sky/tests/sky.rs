@@ -1,7 +1,7 @@
 //! The sky against a simulated truth, on good and on hostile data.
 
 use calibrate::testing::{Instrument, fibermap_of, frame_of};
-use datamodel::{Frame, mask::spec};
+use datamodel::{ColumnData, Frame, mask::spec};
 use numerics::Resolution;
 use sky::{Error, Params, run};
 
@@ -80,17 +80,21 @@ fn shifts_and_throughputs_are_adjusted_on_the_lines() {
     };
     let (_, frame) = scene(20, 20, 2, tweak);
     let adjusted = run(&frame, &Params::default()).unwrap();
-    let plain = run(&frame, &Params { adjust: false, ..Params::default() }).unwrap();
+    let plain = run(&frame, &Params::unadjusted()).unwrap();
     let stat = |model: &datamodel::Sky| {
-        // residuals in units of the data's own error, in the bins of the lines, in target fibres too
+        // residuals in units of the data's own error, in the bins of the lines
         let mut pulls = vec![];
         for f in 0..20 {
-            for j in (7..NWAVE - 6).filter(|j| j % 31 == 7) {
+            for j in (7..NWAVE - 6).filter(|j| (6..9).contains(&(j % 31))) {
                 pulls.push(f64::from(frame.flux[(f, j)] - model.sky[(f, j)]) * f64::from(frame.ivar[(f, j)]).sqrt());
             }
         }
         moments(&pulls).1
     };
+    let no_shift = run(&frame, &Params { adjust_wavelength: false, ..Params::default() }).unwrap();
+    let no_throughput = run(&frame, &Params { adjust_throughput: false, ..Params::default() }).unwrap();
+    let (s, t) = (stat(&no_shift), stat(&no_throughput));
+    assert!(s > 1.3 && t > 1.3, "each switch matters: {s} {t}");
     let (with, without) = (stat(&adjusted), stat(&plain));
     assert!(without > 1.5, "the tweak must matter: {without}");
     assert!(with < 1.12, "adjusted {with}, plain {without}");
@@ -125,6 +129,54 @@ fn outliers_do_not_reach_the_sky() {
     let (mean, rms) = moments(&pulls);
     assert!(mean.abs() < 0.3 && rms < 1.3, "{mean} {rms}");
     assert_eq!(model.header.int("NSKYFIB"), Some(11));
+    // what the sky fibre itself holds there is told, and told of it alone
+    assert_eq!(model.mask[(2, 7 + 31 * 8)], spec::COSMIC);
+    assert_eq!(model.mask[(3, 400)], spec::COSMIC);
+    assert_eq!(model.mask[(13, 400)], 0);
+}
+
+/// Airglow that is 1% brighter on one side of the field than on the other: nearly invisible in one fibre, not in
+/// all. The fit leaves no trace of it; without it the brightest lines do.
+#[test]
+fn the_gradient_of_the_airglow_is_followed_to_every_fibre() {
+    let place = |f: usize| ((f * 7 % 40) as f64 * 10.0 - 200.0, (f * 13 % 40) as f64 * 5.0 - 100.0);
+    let (instrument, mut frame) = scene(20, 20, 7, |f, s| {
+        let airglow = 1.0 + 5e-5 * place(f).0 - 3e-5 * place(f).1;
+        s.iter().map(|s| 100.0 + airglow * (s - 100.0)).collect()
+    });
+    let column = |value: &dyn Fn(usize) -> f64| ColumnData::F32((0..40).map(|f| value(f) as f32).collect());
+    frame.fibermap.table.set("FIBERASSIGN_X", "mm", column(&|f| place(f).0));
+    frame.fibermap.table.set("FIBERASSIGN_Y", "mm", column(&|f| place(f).1));
+    let error = |model: &datamodel::Sky| {
+        let lines = (20..40).flat_map(|f| {
+            let airglow = 1.0 + 5e-5 * place(f).0 - 3e-5 * place(f).1;
+            let seen: Vec<f64> = truth().iter().map(|s| 100.0 + airglow * (s - 100.0)).collect();
+            let expected = instrument.resolution_of(f).apply(&seen);
+            let of_line = move |j: usize| (f64::from(model.sky[(f, j)]) - expected[j]) / expected[j];
+            (7..NWAVE - 6).step_by(31).filter(|&j| truth()[j] > 1e4).map(of_line).collect::<Vec<_>>()
+        });
+        moments(&lines.collect::<Vec<_>>()).1
+    };
+    let with = error(&run(&frame, &Params::default()).unwrap());
+    let without = error(&run(&frame, &Params::unadjusted()).unwrap());
+    assert!(with < 0.5 * without, "{with} with the gradient, {without} without");
+}
+
+/// With few sky fibres each is a large part of the common sky: that of the others leaves honest residuals.
+#[test]
+fn few_sky_fibres_have_residuals_as_noisy_as_their_errors() {
+    for n in [2, 4, 8] {
+        let (_, frame) = scene(n, 12 - n, 8, |_, s| s);
+        let model = run(&frame, &Params::default()).unwrap();
+        let (_, rms) = moments(&residual_pulls(&frame, &model, 0..n));
+        assert!((rms - 1.0).abs() < 0.06, "{n} fibres: {rms}");
+        // a bin that one fibre alone has seen says nothing about that fibre's sky
+        let mut alone = frame.clone();
+        (1..n).for_each(|f| (300..330).for_each(|j| alone.ivar[(f, j)] = 0.0));
+        let model = run(&alone, &Params::default()).unwrap();
+        assert_eq!((model.mask[(0, 315)], model.ivar[(0, 315)]), (spec::BADSKY, 0.0));
+        assert!(model.ivar[(n, 315)] > 0.0);
+    }
 }
 
 #[test]
@@ -132,7 +184,7 @@ fn two_sky_fibres_are_enough_and_none_is_an_error() {
     let (_, frame) = scene(2, 10, 4, |_, s| s);
     let model = run(&frame, &Params::default()).unwrap();
     let (_, rms) = moments(&residual_pulls(&frame, &model, 0..2));
-    assert!(rms < 1.05, "{rms}");
+    assert!((rms - 1.0).abs() < 0.1, "{rms}");
     let mut none = frame.clone();
     none.fibermap = fibermap_of(&["TGT"; 12]);
     assert!(matches!(run(&none, &Params::default()), Err(Error::NoSkyFiber { labelled: 0, total: 12 })));

@@ -5,7 +5,7 @@ use crate::light::{self, CORE, Light};
 use crate::model::{AXES, Grid, Model, SIGMA_X, SIGMA_Y, TRACE_AXES};
 use crate::patch::Patch;
 use crate::solve::{self, Data, Free, Prior};
-use crate::{align, light::measurable};
+use crate::{align, continuum, light::measurable};
 use datamodel::Image;
 use numerics::robust;
 
@@ -35,11 +35,15 @@ pub struct BundleFit {
     pub alive: Vec<bool>,
     /// Lines that were used.
     pub lines: usize,
+    /// Continuum of every fibre, as [`continuum::take_off`] gives it; empty where it was not asked for.
+    pub continuum: Vec<f64>,
 }
 
 /// Half size of the spots' boxes when places and widths are fitted, and when the whole shape is.
 const GAUSSIAN_HALF: (usize, usize) = (3, 3);
 const FULL_HALF: (usize, usize) = (6, 5);
+/// The latter with tails: the box that extractions use.
+const TAIL_HALF: (usize, usize) = (8, 5);
 /// Most light between the lines, as a fraction of that of the lines.
 const MOST_CONTINUUM: f64 = 0.5;
 /// Margin of the patch on either side of the outer traces, pixels.
@@ -49,8 +53,9 @@ const LEAST_LINES: usize = 6;
 const LEAST_FIBERS: f64 = 0.4;
 /// A trace is the centre of the spot of the first guess's shape (a Gaussian after a bootstrap) that fits best where a
 /// pixel's variance is the light in it plus this fraction of the spot's light. It fixes what GH-1-0 and GH-0-1
-/// leave open; with this value, a Gaussian fitted to the spots of DESI's r0 PSF is within 0.01 pixel of its traces.
-const GAUSSIAN_FLOOR: f64 = 0.005;
+/// leave open; with this value, Gaussians fitted to the spots of two of DESI's r0 PSFs are within 0.007 pixel rms of their
+/// traces.
+const GAUSSIAN_FLOOR: f64 = 0.004;
 /// Light of a spot in its brightest pixel.
 const PEAK: f64 = 0.1;
 /// Pixels are rejected beyond this many sigmas, the model being wrong by a fraction of the spot's peak.
@@ -63,13 +68,21 @@ const FARTHEST: f64 = 3.0;
 /// Steps stop when the objective changes by less than this.
 const SETTLED: f64 = 0.5;
 
-/// Fits a bundle of `image`: lines (Angstrom) with a flag that says whether they may be fitted.
+/// Fits a bundle of `image`: lines (Angstrom) with a flag that says whether they may be fitted; `with_continuum` takes
+/// off a smooth spectrum of every fibre.
 ///
 /// # Errors
 /// [`FitError`].
-pub fn fit(image: &Image, grid: Grid, guess: &Guess, lines: &[(f64, bool)]) -> Result<BundleFit, FitError> {
-    let mut fit = Fit::start(image, grid, guess, lines)?;
+pub fn fit(
+    image: &Image,
+    grid: Grid,
+    guess: &Guess,
+    lines: &[(f64, bool)],
+    with_continuum: bool,
+) -> Result<BundleFit, FitError> {
+    let mut fit = Fit::start(image, grid, guess, lines, with_continuum)?;
     fit.gaussian()?;
+    fit.take_off_continuum()?;
     fit.full()?;
     fit.finish()
 }
@@ -85,10 +98,18 @@ struct Fit {
     fitted_line: Vec<bool>,
     /// The fibres' own coefficients after the alignment.
     aligned: Vec<f64>,
+    /// The continuum that was taken off, if it is asked for.
+    continuum: Option<Vec<f64>>,
 }
 
 impl Fit {
-    fn start(image: &Image, grid: Grid, guess: &Guess, lines: &[(f64, bool)]) -> Result<Self, FitError> {
+    fn start(
+        image: &Image,
+        grid: Grid,
+        guess: &Guess,
+        lines: &[(f64, bool)],
+        with_continuum: bool,
+    ) -> Result<Self, FitError> {
         let nfiber = guess.usable.len();
         let mut model = Model::new(grid, nfiber, lines.iter().map(|l| l.0).collect());
         model.shape.clone_from(&guess.shape);
@@ -101,7 +122,7 @@ impl Fit {
         let columns =
             || (0..nfiber).flat_map(|f| (0..lines.len()).map(move |l| (f, l))).map(|(f, l)| model.centre(f, l).0);
         let (low, high) = (columns().fold(f64::INFINITY, f64::min), columns().fold(f64::NEG_INFINITY, f64::max));
-        let patch = Patch::new(image, (low - MARGIN) as i64, (high + MARGIN) as i64 + 1);
+        let mut patch = Patch::new(image, (low - MARGIN) as i64, (high + MARGIN) as i64 + 1);
         let expected = lines.iter().filter(|l| l.1).count();
         for _ in 0..2 {
             let Some((dx, dy)) = align::shift(&patch, &model) else {
@@ -113,15 +134,26 @@ impl Fit {
                 fiber[grid.axis(1).start] += dy;
             }
         }
+        let continuum = with_continuum.then(|| continuum::take_off(&mut patch, &model)).transpose()?;
         let light = light::measure(&patch, &model, &guess.usable);
         let prior = prior(&model);
         let fitted_line = lines.iter().map(|l| l.1).collect();
         let aligned = model.own.clone();
         let weight = vec![0.0; patch.data.len()];
-        let mut fit = Self { patch, model, prior, weight, half: GAUSSIAN_HALF, light, fitted_line, aligned };
+        let half = GAUSSIAN_HALF;
+        let mut fit = Self { patch, model, prior, weight, half, light, fitted_line, aligned, continuum };
         fit.check_light(expected)?;
         fit.choose_spots();
         Ok(fit)
+    }
+
+    /// What the continuum is off after places and widths were fitted.
+    fn take_off_continuum(&mut self) -> Result<(), FitError> {
+        if let Some(taken) = &mut self.continuum {
+            let rest = continuum::take_off(&mut self.patch, &self.model)?;
+            taken.iter_mut().zip(rest).for_each(|(t, r)| *t += r);
+        }
+        Ok(())
     }
 
     fn check_light(&self, expected: usize) -> Result<(), FitError> {
@@ -185,14 +217,15 @@ impl Fit {
 
     /// The whole shape, the widths being those of the Gaussian; then the places once more.
     fn full(&mut self) -> Result<(), FitError> {
-        self.half = FULL_HALF;
-        let degree = self.model.grid.gh_degree;
+        let grid = self.model.grid;
+        let degree = grid.gh_degree;
+        self.half = if grid.tails { TAIL_HALF } else { FULL_HALF };
         if degree < 2 {
             return Ok(());
         }
-        let grid = self.model.grid;
         let orders = (0..=degree).flat_map(|j| (0..=degree).map(move |i| (i, j)));
-        let all: Vec<usize> = orders.filter(|o| *o != (0, 0)).map(|(i, j)| grid.hermite(i, j)).collect();
+        let mut all: Vec<usize> = orders.filter(|o| *o != (0, 0)).map(|(i, j)| grid.hermite(i, j)).collect();
+        all.extend(grid.tails.then(|| grid.tail()));
         let centred = all.iter().copied().filter(|p| *p != grid.hermite(1, 0) && *p != grid.hermite(0, 1)).collect();
         self.iterate(&Free { axes: 0, shape: all }, 3, 0.0)?;
         self.reject(0.005);
@@ -339,7 +372,9 @@ impl Fit {
             + (self.model.grid.shapes() - 1) * self.model.grid.basis_terms();
         let mut model = self.model;
         follow_the_living(&mut model, &self.light.alive, &self.aligned);
-        Ok(BundleFit { model, rchi2: chi2 / ndata.max(1) as f64, ndata, npar, alive: self.light.alive, lines })
+        let rchi2 = chi2 / ndata.max(1) as f64;
+        let continuum = self.continuum.unwrap_or_default();
+        Ok(BundleFit { model, rchi2, ndata, npar, alive: self.light.alive, lines, continuum })
     }
 
     fn check(&self) -> Result<(), FitError> {
@@ -395,7 +430,11 @@ fn prior(model: &Model) -> Prior {
     let by_wave = |first: f64, k: usize| if k == 0 { first } else { 0.5 * first / k as f64 };
     let mut shape_sigma = Vec::with_capacity(model.shape.len());
     for parameter in 0..grid.shapes() {
-        let first = if parameter == SIGMA_X || parameter == SIGMA_Y { 0.5 } else { 0.1 };
+        let first = match parameter {
+            SIGMA_X | SIGMA_Y => 0.5,
+            p if p == grid.tail() => 0.02,
+            _ => 0.1,
+        };
         for m in 0..grid.slit_terms {
             shape_sigma.extend((0..grid.wave_terms).map(|k| by_wave(first, k) * if m == 0 { 1.0 } else { 0.2 }));
         }

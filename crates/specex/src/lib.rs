@@ -5,6 +5,7 @@
 //! ([`solve`]).
 
 pub mod align;
+pub mod continuum;
 pub mod error;
 pub mod fit;
 pub mod light;
@@ -35,6 +36,10 @@ pub struct Params {
     pub slit_degree: usize,
     /// Degree in wavelength of the traces.
     pub trace_degree: usize,
+    /// Whether to fit the tails' amplitude.
+    pub tails: bool,
+    /// Whether to fit a smooth spectrum of every fibre under the lines.
+    pub continuum: bool,
     /// Bundles to fit; the others keep the first guess.
     pub bundles: Option<Vec<usize>>,
     /// Rows of fibres that must not be used.
@@ -43,7 +48,16 @@ pub struct Params {
 
 impl Default for Params {
     fn default() -> Self {
-        Self { gh_degree: 6, wave_degree: 3, slit_degree: 1, trace_degree: 6, bundles: None, broken: Vec::new() }
+        Self {
+            gh_degree: 6,
+            wave_degree: 3,
+            slit_degree: 1,
+            trace_degree: 6,
+            tails: false,
+            continuum: false,
+            bundles: None,
+            broken: Vec::new(),
+        }
     }
 }
 
@@ -71,6 +85,7 @@ pub fn run(
         wave_terms: params.wave_degree + 1,
         slit_terms: params.slit_degree + 1,
         gh_degree: params.gh_degree,
+        tails: params.tails,
     };
     let mut psf = table::output(first, x, y, &grid);
     let mut bundles: Vec<usize> = first.bundle.iter().filter_map(|b| usize::try_from(*b).ok()).collect();
@@ -117,5 +132,5 @@ fn fit_bundle(
         .filter(|l| (0..fibers.len()).any(|f| row(f, l.wave) > -10.0 && row(f, l.wave) < ny + 10.0))
         .map(|l| (l.wave, l.score > 0))
         .collect();
-    fit::fit(image, grid, &guess, &visible)
+    fit::fit(image, grid, &guess, &visible, params.continuum)
 }

@@ -37,6 +37,12 @@ struct Args {
     /// Degree in wavelength of the traces
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=9))]
     trace_deg_wave: u8,
+    /// Fit the spots' tails too: a power law of index 2 (TAILAMP)
+    #[arg(long, alias = "fit-psf-tails")]
+    tails: bool,
+    /// Fit a smooth spectrum of every fibre under the lines (CONT, electrons per row)
+    #[arg(long, alias = "fit-continuum")]
+    continuum: bool,
     /// Fibres that must not be used (rows of the first guess), e.g. 12,101-103
     #[arg(long, value_name = "LIST")]
     broken_fibers: Option<String>,
@@ -65,6 +71,8 @@ fn run(args: Args) -> step::Result {
         wave_degree: args.legendre_deg_wave.into(),
         slit_degree: args.legendre_deg_x.into(),
         trace_degree: args.trace_deg_wave.into(),
+        tails: args.tails,
+        continuum: args.continuum,
         bundles: args.bundles.as_deref().map(|l| list(l, "--bundles")).transpose()?,
         broken: args.broken_fibers.as_deref().map_or_else(|| Ok(Vec::new()), |l| list(l, "--broken-fibers"))?,
     };

@@ -5,10 +5,10 @@
 //! its widths in x and y differ by from the bundle's.
 
 use numerics::legendre;
-use psf::GaussHermite;
+use psf::{GaussHermite, Tail};
 use std::ops::Range;
 
-/// Index of the widths in the list of shape parameters; GH-i-j follow, i fastest.
+/// Index of the widths in the list of shape parameters; GH-i-j follow, i fastest, then [`Grid::tail`].
 pub const SIGMA_X: usize = 0;
 /// See [`SIGMA_X`].
 pub const SIGMA_Y: usize = 1;
@@ -37,12 +37,14 @@ pub struct Grid {
     pub slit_terms: usize,
     /// Highest Hermite order in x and y.
     pub gh_degree: usize,
+    /// Whether the spots have tails.
+    pub tails: bool,
 }
 
 impl Grid {
     /// Number of shape parameters.
     pub fn shapes(&self) -> usize {
-        HERMITE + (self.gh_degree + 1).pow(2)
+        self.tail() + usize::from(self.tails)
     }
 
     /// Coefficients of a shape parameter.
@@ -67,6 +69,11 @@ impl Grid {
     /// Index of GH-i-j in the list of shape parameters.
     pub fn hermite(&self, i: usize, j: usize) -> usize {
         HERMITE + j * (self.gh_degree + 1) + i
+    }
+
+    /// Index of the tails' amplitude, the last of the shape parameters where there are tails.
+    pub fn tail(&self) -> usize {
+        HERMITE + (self.gh_degree + 1).pow(2)
     }
 }
 
@@ -114,6 +121,11 @@ impl Model {
             waves,
             shape,
         }
+    }
+
+    /// The same parameters at other wavelengths (Angstrom), where nothing shines.
+    pub fn at(&self, waves: Vec<f64>) -> Self {
+        Self { own: self.own.clone(), shape: self.shape.clone(), ..Self::new(self.grid, self.nfiber, waves) }
     }
 
     /// Number of lines.
@@ -165,7 +177,8 @@ impl Model {
         let mut width = |axis| (values.next().unwrap_or(1.0) + self.value(fiber, axis, line)).clamp(0.3, 4.0);
         let sigma = (width(2), width(3));
         let degree = self.grid.gh_degree;
-        GaussHermite { sigma, degree: (degree, degree), coeff: values.collect(), tail: None }
+        let coeff = values.by_ref().take(self.grid.tail() - HERMITE).collect();
+        GaussHermite { sigma, degree: (degree, degree), coeff, tail: values.next().map(Tail::neutral) }
     }
 
     /// Series of a shape parameter in wavelength for one fibre, `[wave_terms]`.

@@ -27,7 +27,7 @@ pub struct Patch {
     pub nx: usize,
     /// Electrons.
     pub data: Vec<f64>,
-    /// Variance of the read noise, electron^2.
+    /// Variance of the read noise and of light that was taken off, electron^2.
     pub noise: Vec<f64>,
     /// Pixels that may be used.
     pub good: Vec<bool>,
@@ -50,6 +50,12 @@ impl Patch {
                 .map(|p| image.ivar[p] > 0.0 && image.mask[p] & !ccd::BADREADNOISE == 0 && image.readnoise[p] > 0.0)
                 .collect(),
         }
+    }
+
+    /// Takes known light (electrons in every pixel) off the image; its photons stay in the variance.
+    pub fn take_off(&mut self, light: &[f64]) {
+        self.data.iter_mut().zip(light).for_each(|(d, l)| *d -= l);
+        self.noise.iter_mut().zip(light).for_each(|(n, l)| *n += l.max(0.0));
     }
 
     /// The box of pixels within `half` of a point of the image, `None` if no part of it is in the patch.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 /// Half size of the spots that extractions evaluate, pixels.
 const HALF_SIZE: (usize, usize) = (8, 5);
-/// Rows that carry no fit, with their neutral values (formats: PSF).
+/// Rows that are fitted only if asked for, or never, with their neutral values (formats: PSF).
 const FIXED: [(&str, f64); 6] =
     [("TAILAMP", 0.0), ("TAILCORE", 1.0), ("TAILXSCA", 1.0), ("TAILYSCA", 1.0), ("TAILINDE", 2.0), ("CONT", 0.0)];
 
@@ -51,10 +51,15 @@ pub fn output(first: &GaussHermitePsf, x: LegendreRows, y: LegendreRows, grid: &
     }
 }
 
-/// Names of the shape parameters in the order of [`crate::model`].
+/// Widths and Hermite terms.
 fn names(degree: usize) -> impl Iterator<Item = String> {
     let orders = (0..=degree).flat_map(move |j| (0..=degree).map(move |i| format!("GH-{i}-{j}")));
     ["GHSIGX", "GHSIGY"].into_iter().map(String::from).chain(orders)
+}
+
+/// Names of the shape parameters of a fit, in the order of [`crate::model`].
+fn fitted(grid: &Grid) -> impl Iterator<Item = String> {
+    names(grid.gh_degree).chain(grid.tails.then(|| "TAILAMP".to_string()))
 }
 
 /// Shape of a bundle's spots in `psf` (made by [`output`]) as polynomials over the bundle.
@@ -65,7 +70,7 @@ pub fn bundle_shape(psf: &GaussHermitePsf, fibers: &[usize], grid: &Grid) -> Res
     let n = fibers.len();
     let place: Vec<f64> = (0..n).map(|f| crate::model::place(f, n)).collect();
     let mut shape = vec![0.0; grid.shapes() * grid.basis_terms()];
-    for (name, coeff) in names(grid.gh_degree).zip(shape.chunks_exact_mut(grid.basis_terms())) {
+    for (name, coeff) in fitted(grid).zip(shape.chunks_exact_mut(grid.basis_terms())) {
         let Some(table) = psf.parameters.get(&name) else { continue };
         for k in 0..grid.wave_terms {
             let values: Vec<f64> = fibers.iter().map(|f| table[(*f, k)]).collect();
@@ -98,12 +103,16 @@ fn store_fiber(psf: &mut GaussHermitePsf, row: usize, fiber: usize, fit: &Bundle
         psf.x.coeff[(row, k)] = *x;
         psf.y.coeff[(row, k)] = *y;
     }
-    // rows that the fit does not have are zero
-    let zero = vec![0.0];
-    let fitted: Vec<String> = names(model.grid.gh_degree).collect();
-    for name in names(psf.ghdeg.0) {
-        let parameter = fitted.iter().position(|n| *n == name);
-        let series = parameter.map_or_else(|| zero.clone(), |p| model.fiber_series(p, fiber));
+    // rows that the fit does not have are neutral
+    let fixed = FIXED.iter().map(|(name, neutral)| (name.to_string(), *neutral));
+    for (name, neutral) in names(psf.ghdeg.0).map(|name| (name, 0.0)).chain(fixed) {
+        let parameter = fitted(&model.grid).position(|n| n == name);
+        let terms = model.grid.wave_terms;
+        let series = match parameter {
+            Some(p) => model.fiber_series(p, fiber),
+            None if name == "CONT" && !fit.continuum.is_empty() => fit.continuum[fiber * terms..][..terms].to_vec(),
+            None => vec![neutral],
+        };
         if let Some(table) = psf.parameters.get_mut(&name) {
             let mut target = table.row_mut(row);
             target.fill(0.0);

@@ -36,7 +36,7 @@ pub fn rank(mut fits: Vec<Minimum>, npixels: usize, nminima: usize) -> Vec<Ranke
         if npixels == 0 {
             fit.zwarn |= zwarn::NODATA;
         }
-        if npixels < 10 * fit.coeff.len() {
+        if npixels < 10 * fit.ncoeff() {
             fit.zwarn |= zwarn::LITTLE_COVERAGE;
         }
     }
@@ -88,7 +88,17 @@ mod tests {
     use super::*;
 
     fn fit(spectype: &str, z: f64, chi2: f64, zwarn: i64) -> Minimum {
-        Minimum { template: 0, spectype: spectype.into(), grid: 0, z, zerr: 1e-4, zwarn, chi2, coeff: vec![1.0; 5] }
+        Minimum {
+            template: 0,
+            spectype: spectype.into(),
+            grid: 0,
+            z,
+            zerr: 1e-4,
+            zwarn,
+            chi2,
+            coeff: vec![1.0; 5],
+            archetype: None,
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The whole fit of one target: every template scanned, its minima fitted exactly, all of them ranked.
 
 use crate::{
+    archetype::Archetypes,
     basis::Basis,
     classify::{self, Ranked},
     model::Data,
@@ -19,6 +20,7 @@ pub struct Finder {
     coverage: (f64, f64),
     nminima: usize,
     complete: bool,
+    archetypes: Archetypes,
 }
 
 /// All that was found of one target.
@@ -40,7 +42,21 @@ impl Finder {
         let coverage = coverage(&bases);
         let range = (range.0.max(coverage.0), range.1.min(coverage.1).max(range.0.max(coverage.0)));
         let scanners = bases.iter().map(|b| Scanner::new(b, range)).collect();
-        Self { bases, scanners, coverage, nminima, complete }
+        Self { bases, scanners, coverage, nminima, complete, archetypes: Archetypes::default() }
+    }
+
+    /// With archetypes, which have the last word on chi2; all minima are fitted then, for any may win.
+    pub fn with_archetypes(mut self, archetypes: Archetypes) -> Self {
+        let (low, high) = archetypes.coverage(self.bases.iter().map(|b| &b.template));
+        self.coverage = (self.coverage.0.max(low), self.coverage.1.min(high));
+        self.complete |= !archetypes.sets.is_empty();
+        self.archetypes = archetypes;
+        self
+    }
+
+    /// The archetypes in use.
+    pub fn archetypes(&self) -> &Archetypes {
+        &self.archetypes
     }
 
     /// The templates, in the order of [`Minimum::template`].
@@ -56,6 +72,7 @@ impl Finder {
     /// Fits a target, whose data outside the coverage lose their weight.
     pub fn run(&self, mut target: Target, prior: Option<&Prior>) -> Answer {
         target.channels.iter_mut().for_each(|c| c.clean(self.coverage));
+        let cameras = target.channels.len();
         target.channels.retain(|c| c.ivar.iter().any(|w| *w > 0.0));
         let npixels = target.npixels();
         if npixels == 0 {
@@ -79,6 +96,7 @@ impl Finder {
             }
         }
         self.polish(&mut fits, npixels, &mut data, prior);
+        self.archetypes.refit(&mut fits, &target, cameras, |t| self.bases[t].template.igm);
         let ranked = self.with_coefficients(classify::rank(fits, npixels, self.nminima), &mut data);
         Answer { npixels, ranked, scans }
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     coadd::Coadd,
-    sdss::{self, SdssSpectrum},
+    sdss::{self, SdssSpectra},
     spectrum::{Channel, Grid, Target},
 };
 use datamodel::{Band, BandSpectra, Fibermap, Result, Spectra, fits::FitsReader, mask::fiber};
@@ -14,6 +14,9 @@ use std::{
     sync::Arc,
 };
 
+/// Grids that begin within this many Angstrom are of one camera: those of SDSS's spectra begin where each has data.
+pub const SAME_CAMERA: f64 = 1000.0;
+
 /// One file.
 pub enum Source {
     /// A brick, or DESI's spectra- or coadd- file, with the grids of its bands.
@@ -23,8 +26,8 @@ pub enum Source {
         /// Of each band.
         grids: BTreeMap<Band, Arc<Grid>>,
     },
-    /// One SDSS spectrum.
-    Sdss(Box<SdssSpectrum>),
+    /// Spectra of SDSS or BOSS.
+    Sdss(Box<SdssSpectra>),
 }
 
 /// A target and its spectra.
@@ -48,10 +51,10 @@ impl Source {
     fn read(path: &Path, known: &mut Vec<Arc<Grid>>) -> Result<Self> {
         let mut fits = FitsReader::open(path)?;
         if sdss::is_sdss(&fits) {
-            return Ok(Self::Sdss(Box::new(SdssSpectrum::read(&mut fits)?)));
+            return Ok(Self::Sdss(Box::new(SdssSpectra::read(&mut fits)?)));
         }
         drop(fits);
-        let spectra = Spectra::read(path)?;
+        let spectra = Spectra::read_masking(path)?;
         let grids = spectra.bands.iter().map(|(band, b)| (*band, shared(known, &b.wave))).collect();
         Ok(Self::Desi { spectra: Box::new(spectra), grids })
     }
@@ -60,7 +63,7 @@ impl Source {
     pub fn fibermap(&self) -> &Fibermap {
         match self {
             Self::Desi { spectra, .. } => &spectra.fibermap,
-            Self::Sdss(spectrum) => &spectrum.fibermap,
+            Self::Sdss(spectra) => &spectra.fibermap,
         }
     }
 
@@ -78,7 +81,7 @@ impl Source {
     fn grids(&self) -> Vec<&Arc<Grid>> {
         match self {
             Self::Desi { grids, .. } => grids.values().collect(),
-            Self::Sdss(spectrum) => vec![&spectrum.channel.grid],
+            Self::Sdss(spectra) => vec![spectra.grid()],
         }
     }
 }
@@ -129,13 +132,22 @@ impl Inputs {
         })
     }
 
+    /// The cameras of all files by their first wavelengths, Angstrom, ascending.
+    pub fn cameras(&self) -> Vec<f64> {
+        let mut starts: Vec<f64> =
+            self.sources.iter().flat_map(Source::grids).filter_map(|g| g.wave.first().copied()).collect();
+        starts.sort_by(f64::total_cmp);
+        starts.dedup_by(|b, a| (*b - *a).abs() < SAME_CAMERA);
+        starts
+    }
+
     /// The spectrum of one target: spectra on one grid are coadded, others are channels of their own.
     pub fn target(&self, entry: &Entry) -> Target {
         let mut channels: Vec<Channel> = Vec::new();
         let mut bands: Vec<(Arc<Grid>, Vec<Row>)> = Vec::new();
         for &(file, row) in &entry.rows {
             match &self.sources[file] {
-                Source::Sdss(spectrum) => channels.push(spectrum.channel.clone()),
+                Source::Sdss(spectra) => channels.push(spectra.channel(row)),
                 source @ Source::Desi { spectra, grids } => {
                     let status = if source.is_coadd() { 0 } else { fiberstatus(&spectra.fibermap, row) };
                     for (band, data) in spectra.bands.iter().filter(|(b, _)| status & fiber::bad(**b) == 0) {

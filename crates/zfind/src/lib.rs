@@ -5,9 +5,12 @@
 //! ([`classify`]). The exact model and the ranking are redrock's (Bailey et al., in preparation;
 //! github.com/desihub/redrock).
 
+pub mod archetype;
 pub mod basis;
+pub mod batch;
 pub mod classify;
 pub mod coadd;
+pub mod details;
 pub mod fibermap;
 pub mod finder;
 pub mod forest;
@@ -17,9 +20,13 @@ pub mod lattice;
 pub mod minima;
 pub mod model;
 pub mod nnls;
+pub mod observe;
 pub mod output;
+pub mod plot;
 pub mod prior;
+pub mod rebuild;
 pub mod scan;
 pub mod sdss;
 pub mod search;
 pub mod spectrum;
+pub mod svg;

@@ -1,23 +1,25 @@
 //! `desi_zfind`: redshifts and classes of the targets of a brick, or of any spectra.
 
-use datamodel::{Header, fits::FitsReader};
+mod plotting;
+
+use datamodel::Header;
 use rayon::prelude::*;
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 use zfind::{
+    archetype::Archetypes,
+    details,
     finder::{Answer, Finder},
     input::Inputs,
-    output,
-    prior::{Prior, Shape},
+    output, prior,
 };
 
 /// Fit templates to spectra: redshift, class, warnings
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Args {
-    /// Brick, spectra-, coadd- or SDSS spec- files; spectra of one TARGETID are coadded
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Brick, spectra-, coadd- or SDSS spec- and spPlate files; spectra of one TARGETID are coadded
     #[arg(long, alias = "infile", short = 'i', num_args = 1.., value_name = "FILE", required_unless_present = "brick")]
     infiles: Vec<PathBuf>,
     /// Redshift file to write
@@ -32,31 +34,45 @@ struct Args {
     /// Also write the chi2 scans and all minima
     #[arg(long, value_name = "DETAILS")]
     details: Option<PathBuf>,
-    /// Minima of chi2 to fit for each class
-    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
-    nminima: u16,
+    /// Minima of chi2 to fit for each class [default: 3, with archetypes 9]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
+    nminima: Option<u16>,
     /// Only these targets
     #[arg(long, value_delimiter = ',', value_name = "ID", allow_negative_numbers = true)]
     targetids: Vec<i64>,
     /// Priors on redshifts: HDU PRIORS with TARGETID, FUNCTION (gaussian, lorentzien, tophat), Z, SIGMA
     #[arg(long, value_name = "FILE")]
     priors: Option<PathBuf>,
+    /// Archetypes that have the last word: a folder of rrarchetype-*.fits, or one of them
+    #[arg(long, value_name = "DIR")]
+    archetypes: Option<PathBuf>,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    Plot(plotting::Args),
 }
 
 fn main() -> ExitCode {
-    step::main::<Args>("desi_zfind", run)
+    step::main::<Args>("desi_zfind", |args| match args.command {
+        Some(Command::Plot(plot)) => plotting::run(plot),
+        None => run(args),
+    })
 }
 
 fn run(args: Args) -> step::Result {
     let (infiles, outfile) = files(&args)?;
     let templates = read_templates(&args.templates)?;
-    let priors = args.priors.as_deref().map(read_priors).transpose()?.unwrap_or_default();
+    let priors = args.priors.as_deref().map(prior::read).transpose()?.unwrap_or_default();
+    let archetypes = args.archetypes.as_deref().map(Archetypes::load).transpose()?;
     let inputs = Inputs::read(&infiles, &args.targetids)?;
     if inputs.targets.is_empty() {
         let what = if args.targetids.is_empty() { "it holds no spectrum" } else { "it holds none of the --targetids" };
         return Err(step::Error::data(&infiles[0], what));
     }
-    let finder = Finder::new(templates, inputs.range(), usize::from(args.nminima), args.details.is_some());
+    let nminima = args.nminima.unwrap_or(if archetypes.is_some() { 9 } else { 3 });
+    let finder = Finder::new(templates, inputs.range(), usize::from(nminima), args.details.is_some())
+        .with_archetypes(archetypes.unwrap_or_default());
     log::info!("{} targets, {} templates", inputs.targets.len(), finder.bases().len());
     warn_of_uncovered(&finder, inputs.range());
     let bar = step::progress_bar(inputs.targets.len() as u64, "targets");
@@ -75,9 +91,9 @@ fn run(args: Args) -> step::Result {
     step::stamp(&mut header);
     let zbest = output::zbest(&inputs, &finder, &answers, header);
     let mut written = vec![outfile.clone()];
-    if let Some(details) = args.details {
-        output::write_details(&details, &inputs, &finder, &answers)?;
-        written.push(details);
+    if let Some(path) = args.details {
+        details::write(&path, &inputs, &finder, &answers)?;
+        written.push(path);
     }
     zbest.write(&outfile)?;
     let doubtful = zbest.redshifts.iter().filter(|r| r.zwarn != 0).count();
@@ -110,37 +126,6 @@ fn read_templates(paths: &[PathBuf]) -> Result<Vec<templates::Template>, step::E
         ([], Some(folder)) => Ok(templates::load(&[folder])?),
         (paths, _) => Ok(templates::load(paths)?),
     }
-}
-
-fn read_priors(path: &Path) -> Result<HashMap<i64, Prior>, step::Error> {
-    let table = FitsReader::open(path)?.table("PRIORS")?;
-    let missing =
-        |what: &str| step::Error::data(path, format!("HDU PRIORS: column {what} is missing or of another type"));
-    let ids = table.ints("TARGETID").ok_or_else(|| missing("TARGETID"))?;
-    let z = table.floats("Z").ok_or_else(|| missing("Z"))?;
-    let sigma = table.floats("SIGMA").ok_or_else(|| missing("SIGMA"))?;
-    let names = table.strings("FUNCTION").ok_or_else(|| missing("FUNCTION"))?;
-    let prior = |i: usize| {
-        let shape = match names[i].trim() {
-            "gaussian" => Shape::Gaussian,
-            "lorentzien" | "lorentzian" => Shape::Lorentzian,
-            "tophat" => Shape::Tophat,
-            other => {
-                return Err(step::Error::data(
-                    path,
-                    format!("HDU PRIORS: FUNCTION '{other}' is none of gaussian, lorentzien, tophat"),
-                ));
-            }
-        };
-        if !(sigma[i] > 0.0 && z[i].is_finite()) {
-            return Err(step::Error::data(
-                path,
-                format!("HDU PRIORS: target {}: Z {} SIGMA {} is no prior", ids[i], z[i], sigma[i]),
-            ));
-        }
-        Ok((ids[i], Prior { shape, z: z[i], sigma: sigma[i] }))
-    };
-    (0..ids.len()).map(prior).collect()
 }
 
 /// Data that a template does not reach are not used; that should be no more than the ends of SDSS spectra.

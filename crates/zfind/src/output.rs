@@ -1,13 +1,13 @@
 //! The answers as the files that the program writes.
 
 use crate::{
+    basis::Basis,
     fibermap,
     finder::{Answer, Finder},
-    input::{Entry, Inputs, Source},
+    input::{self, Entry, Inputs, Source},
+    search::Minimum,
 };
-use datamodel::{Column, ColumnData, Header, Result, Table, Zbest, fits::FitsWriter, mask::zwarn, zbest::Redshift};
-use ndarray::Array2;
-use std::path::Path;
+use datamodel::{Column, ColumnData, Header, Table, Zbest, mask::zwarn, zbest::Redshift};
 use templates::Method;
 
 /// The redshift file: one row a target, with the warnings of the fit and of the fibermap.
@@ -18,6 +18,7 @@ pub fn zbest(inputs: &Inputs, finder: &Finder, answers: &[Answer], mut header: H
     Zbest {
         header,
         redshifts,
+        extra: archetype_columns(inputs, finder, answers),
         fibermap: fibermap::of_targets(inputs),
         exp_fibermap: fibermap::of_exposures(inputs),
         tsnr2: fibermap::tsnr2(inputs),
@@ -25,26 +26,31 @@ pub fn zbest(inputs: &Inputs, finder: &Finder, answers: &[Answer], mut header: H
 }
 
 /// Keywords of the survey's grouping that a redshift file has too.
-const GROUPING: [&str; 12] = [
-    "SPGRP", "SPGRPVAL", "TILEID", "SPECTRO", "PETAL", "NIGHT", "EXPID", "SURVEY", "PROGRAM", "HPXPIXEL", "HPXNSIDE",
-    "BRICKNAM",
+const GROUPING: [&str; 14] = [
+    "SPGRP", "SPGRPVAL", "TILEID", "SPECTRO", "PETAL", "NIGHT", "EXPID", "HPXPIXEL", "HPXNSIDE", "HPXNEST", "SURVEY",
+    "PROGRAM", "FAPRGRM", "BRICKNAM",
 ];
 
-/// Copies the grouping of the input where there is one file.
+/// Copies the grouping of the first file.
 fn grouping_keywords(inputs: &Inputs, header: &mut Header) {
-    let [Source::Desi { spectra, .. }] = inputs.sources.as_slice() else { return };
+    let Some(Source::Desi { spectra, .. }) = inputs.sources.first() else { return };
     for card in spectra.header.cards().iter().filter(|c| GROUPING.contains(&c.key.as_str())) {
         header.set(&card.key, card.value.clone(), &card.comment);
     }
 }
 
-/// RRVER, and TEMNAMnn, TEMVERnn, TEMFILnn of each template.
-fn template_keywords(finder: &Finder, header: &mut Header) {
+/// RRVER, and TEMNAMnn, TEMVERnn, TEMFILnn of each template, ARCNAMnn, ARCVERnn, ARCFILnn of each set of archetypes.
+pub(crate) fn template_keywords(finder: &Finder, header: &mut Header) {
     header.set("RRVER", concat!("specmill ", env!("CARGO_PKG_VERSION")), "program that fitted the redshifts");
     for (i, basis) in finder.bases().iter().enumerate() {
         header.set(&format!("TEMNAM{i:02}"), basis.template.full_type(), "template");
         header.set(&format!("TEMVER{i:02}"), basis.template.version.as_str(), "its version");
         header.set(&format!("TEMFIL{i:02}"), basis.template.source.as_str(), "its file");
+    }
+    for (i, set) in finder.archetypes().sets.iter().enumerate() {
+        header.set(&format!("ARCNAM{i:02}"), set.spectype.as_str(), "class of the archetypes");
+        header.set(&format!("ARCVER{i:02}"), set.version.as_str(), "their version");
+        header.set(&format!("ARCFIL{i:02}"), set.source.as_str(), "their file");
     }
 }
 
@@ -63,7 +69,7 @@ fn redshift(inputs: &Inputs, finder: &Finder, target: &Entry, answer: &Answer) -
         let why = if npixels == 0 { zwarn::NODATA } else { zwarn::BAD_MINFIT };
         return nothing(warnings | why | zwarn::LITTLE_COVERAGE);
     };
-    let (fit, template) = (&best.minimum, &finder.bases()[best.minimum.template].template);
+    let fit = &best.minimum;
     let zwarn = warnings | fit.zwarn;
     if zwarn & zwarn::NODATA != 0 {
         return nothing(zwarn);
@@ -75,74 +81,61 @@ fn redshift(inputs: &Inputs, finder: &Finder, target: &Entry, answer: &Answer) -
         zwarn,
         npixels,
         spectype: fit.spectype.clone(),
-        subtype: template.subtype.clone(),
-        coeff: fit.coeff.clone(),
+        subtype: subtype(finder, fit).into(),
+        coeff: coefficients(fit),
         chi2: fit.chi2,
         deltachi2: best.deltachi2,
-        fitmethod: method(template.method).into(),
+        fitmethod: method(finder, fit).into(),
     }
 }
 
-fn method(method: Method) -> &'static str {
-    match method {
-        Method::Pca => "PCA",
-        Method::Nmf => "NMF",
+pub(crate) fn subtype<'a>(finder: &'a Finder, fit: &'a Minimum) -> &'a str {
+    let of_template = || finder.bases()[fit.template].template.subtype.as_str();
+    fit.archetype.as_ref().map_or_else(of_template, |a| a.subtype.as_str())
+}
+
+pub(crate) fn coefficients(fit: &Minimum) -> Vec<f64> {
+    fit.archetype.as_ref().map_or_else(|| fit.coeff.clone(), |a| vec![a.alpha])
+}
+
+pub(crate) fn method(finder: &Finder, fit: &Minimum) -> &'static str {
+    match (&fit.archetype, finder.bases()[fit.template].template.method) {
+        (Some(_), _) => "ARCH",
+        (None, Method::Pca) => "PCA",
+        (None, Method::Nmf) => "NMF",
     }
 }
 
-/// All minima of all targets (table ZFIT, ZNUM 0 is the answer), and for each template its redshifts and the
-/// coarse chi2 (images REDSHIFTS_nn and ZSCAN_nn `[ntarget, nz]`).
-///
-/// # Errors
-/// Of writing.
-pub fn write_details(path: &Path, inputs: &Inputs, finder: &Finder, answers: &[Answer]) -> Result<()> {
-    let mut fits = FitsWriter::create(path)?;
-    let mut header = Header::new();
-    template_keywords(finder, &mut header);
-    fits.empty_primary(&header)?;
-    fits.table("ZFIT", &all_minima(inputs, finder, answers), &Header::new())?;
-    for (t, basis) in finder.bases().iter().enumerate() {
-        let redshifts = &basis.template.redshifts;
-        let row = |a: &Answer| a.scans.get(t).cloned().unwrap_or_else(|| vec![crate::model::SINGULAR; redshifts.len()]);
-        let values: Vec<f32> = answers.iter().flat_map(row).map(|c| c.min(1e30) as f32).collect();
-        let Ok(scans) = Array2::from_shape_vec((answers.len(), redshifts.len()), values) else { continue };
-        let mut header = Header::new();
-        header.set("TEMNAM", basis.template.full_type(), "template");
-        fits.image(&format!("REDSHIFTS_{t:02}"), ndarray::ArrayView1::from(redshifts.as_slice()), &header)?;
-        fits.image(&format!("ZSCAN_{t:02}"), scans.view(), &header)?;
-    }
-    fits.finish()
-}
-
-fn all_minima(inputs: &Inputs, finder: &Finder, answers: &[Answer]) -> Table {
-    let fits: Vec<_> = inputs
-        .targets
-        .iter()
-        .zip(answers)
-        .flat_map(|(t, a)| a.ranked.iter().enumerate().map(|(n, r)| (t.id, n as i16, &r.minimum, r.deltachi2)))
-        .collect();
-    let text = |width, f: &dyn Fn(usize) -> String| ColumnData::Str {
-        width,
-        values: fits.iter().map(|m| f(m.2.template)).collect(),
-    };
-    let floats = |f: &dyn Fn(usize) -> f64| ColumnData::F64((0..fits.len()).map(f).collect());
-    let width = fits.iter().map(|m| m.2.coeff.len()).fold(10, usize::max);
-    let coeff = fits.iter().flat_map(|m| m.2.coeff.iter().copied().chain(std::iter::repeat(0.0)).take(width)).collect();
-    let template = |t: usize| &finder.bases()[t].template;
+/// Where archetypes have the last word, LEGCOEFF `[ncamera, 2]` of their polynomials (0 for other fits), and class and
+/// coefficients of the template that found the redshift: PCA_COEFF, PCA_SPECTYPE, PCA_SUBTYPE.
+fn archetype_columns(inputs: &Inputs, finder: &Finder, answers: &[Answer]) -> Table {
     let mut table = Table::new();
-    table.set("TARGETID", "", ColumnData::I64(fits.iter().map(|m| m.0).collect()));
-    table.set("ZNUM", "", ColumnData::I16(fits.iter().map(|m| m.1).collect()));
-    table.set("Z", "", floats(&|i| fits[i].2.z)).set("ZERR", "", floats(&|i| fits[i].2.zerr));
-    table.set("ZWARN", "", ColumnData::I64(fits.iter().map(|m| m.2.zwarn).collect()));
-    table.set("CHI2", "", floats(&|i| fits[i].2.chi2)).set("DELTACHI2", "", floats(&|i| fits[i].3));
-    table.set("SPECTYPE", "", text(6, &|t| template(t).spectype.clone()));
-    table.set("SUBTYPE", "", text(3, &|t| template(t).subtype.clone()));
-    table.set("NCOEFF", "", ColumnData::I16(fits.iter().map(|m| m.2.coeff.len() as i16).collect()));
-    table.set_column(Column {
-        name: "COEFF".into(),
-        unit: String::new(),
-        shape: vec![width],
-        data: ColumnData::F64(coeff),
-    });
+    if finder.archetypes().sets.is_empty() {
+        return table;
+    }
+    let starts = inputs.cameras();
+    let ncoeff = finder.bases().iter().map(Basis::len).fold(0, usize::max);
+    let (mut legendre, mut coeff) = (Vec::new(), Vec::new());
+    let (mut spectype, mut subtype) = (Vec::new(), Vec::new());
+    for answer in answers {
+        let fit = answer.ranked.first().map(|r| &r.minimum);
+        let cameras = fit.and_then(|f| f.archetype.as_ref()).map_or(&[][..], |a| &a.legendre);
+        let of_camera =
+            |s: &f64| cameras.iter().find(|c| (c.0 - s).abs() < input::SAME_CAMERA).map_or([0.0; 2], |c| c.1);
+        legendre.extend(starts.iter().flat_map(of_camera));
+        let of_template = fit.map_or(&[][..], |f| &f.coeff);
+        coeff.extend(of_template.iter().copied().chain(std::iter::repeat(0.0)).take(ncoeff));
+        let template = fit.map(|f| &finder.bases()[f.template].template);
+        spectype.push(template.map_or("GALAXY".into(), |t| t.spectype.clone()));
+        subtype.push(template.map_or(String::new(), |t| t.subtype.clone()));
+    }
+    let mut vectors = |name: &str, shape: Vec<usize>, values| {
+        let data = ColumnData::F64(values);
+        table.set_column(Column { name: name.into(), unit: String::new(), shape, data });
+    };
+    vectors("LEGCOEFF", vec![starts.len(), 2], legendre);
+    vectors("PCA_COEFF", vec![ncoeff], coeff);
+    table.set("PCA_SPECTYPE", "", ColumnData::Str { width: 6, values: spectype });
+    table.set("PCA_SUBTYPE", "", ColumnData::Str { width: 3, values: subtype });
     table
 }

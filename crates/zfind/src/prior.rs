@@ -1,5 +1,8 @@
 //! Prior knowledge of a target's redshift, as an addition to chi2.
 
+use datamodel::{Error, Result, fits::FitsReader};
+use std::{collections::HashMap, path::Path};
+
 /// Its form; `z` and `sigma` are the centre and the width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
@@ -20,6 +23,53 @@ pub struct Prior {
     pub z: f64,
     /// Its width, positive.
     pub sigma: f64,
+}
+
+/// HDU of a file of priors.
+const HDU: &str = "PRIORS";
+
+impl Shape {
+    /// From its name in a file (redrock's spelling of the second, and the usual one).
+    fn of(name: &str) -> Option<Self> {
+        match name.trim() {
+            "gaussian" => Some(Self::Gaussian),
+            "lorentzien" | "lorentzian" => Some(Self::Lorentzian),
+            "tophat" => Some(Self::Tophat),
+            _ => None,
+        }
+    }
+}
+
+/// The priors of a file, by TARGETID: table PRIORS with TARGETID, FUNCTION, Z, SIGMA.
+///
+/// # Errors
+/// No table or column of these names and kinds; a FUNCTION that is not known; Z or SIGMA that is no number, or SIGMA
+/// that is not positive.
+pub fn read(path: &Path) -> Result<HashMap<i64, Prior>> {
+    let table = FitsReader::open(path)?.table(HDU)?;
+    let invalid = |item: String, expected: &str, found: String| Error::Invalid {
+        path: path.to_path_buf(),
+        hdu: HDU.to_string(),
+        item,
+        expected: expected.to_string(),
+        found,
+    };
+    let missing = |name: &str, kind: &str| invalid(format!("column {name}"), kind, "nothing, or another type".into());
+    let ids = table.ints("TARGETID").ok_or_else(|| missing("TARGETID", "integers"))?;
+    let z = table.floats("Z").ok_or_else(|| missing("Z", "numbers"))?;
+    let sigma = table.floats("SIGMA").ok_or_else(|| missing("SIGMA", "numbers"))?;
+    let names = table.strings("FUNCTION").ok_or_else(|| missing("FUNCTION", "names"))?;
+    let prior = |i: usize| {
+        let of = |name: &str| format!("{name} of target {}", ids[i]);
+        let shape = Shape::of(&names[i])
+            .ok_or_else(|| invalid(of("FUNCTION"), "gaussian, lorentzien or tophat", format!("'{}'", names[i])))?;
+        if !(sigma[i] > 0.0 && sigma[i].is_finite() && z[i].is_finite()) {
+            let found = format!("{} and {}", z[i], sigma[i]);
+            return Err(invalid(of("Z and SIGMA"), "numbers, SIGMA positive", found));
+        }
+        Ok((ids[i], Prior { shape, z: z[i], sigma: sigma[i] }))
+    };
+    (0..ids.len()).map(prior).collect()
 }
 
 impl Prior {

@@ -10,6 +10,7 @@
 
 use crate::{
     basis::Basis,
+    batch::Equations,
     forest,
     lattice::{Lattice, velocity_width},
     model::Normal,
@@ -18,6 +19,7 @@ use crate::{
 use numerics::LIGHT_KMS;
 use rustfft::{Fft, FftPlanner, num_complex::Complex};
 use std::sync::{Arc, OnceLock};
+use templates::Method;
 
 /// Bins of the lattice in dex: galaxies have narrow lines; quasars and stars do with less.
 const NARROW_STEP: f64 = 5e-5;
@@ -166,21 +168,28 @@ impl Scanner {
 
     /// chi2 (with the penalty) at each redshift of the template.
     pub fn scan(&self, basis: &Basis, data: &Transformed, null_chi2: f64) -> Vec<f64> {
-        let n = basis.len();
         let correlations = self.correlate(basis, data);
-        let at = |p: usize, i: usize| correlations[p * self.samples + i];
-        let chi2: Vec<f64> = (0..self.samples)
-            .map(|i| {
-                let mut normal = Normal::zeros(n, null_chi2);
-                for (p, (a, b)) in pairs(n).enumerate() {
-                    normal.matrix.add(a, b, at(p, i));
-                }
-                (0..n).for_each(|a| normal.rhs[a] = at(n * (n + 1) / 2 + a, i));
-                let fit = normal.solve(basis.template.method);
-                fit.chi2 + basis.penalty(&fit.coeff)
-            })
-            .collect();
+        let chi2 = match basis.template.method {
+            Method::Pca => {
+                let (n, samples, penalised) = (basis.len(), self.samples, basis.oii());
+                Equations { n, samples, rows: &correlations, null_chi2, penalised }.chi2()
+            }
+            Method::Nmf => self.non_negative(basis, &correlations, null_chi2),
+        };
         self.places.iter().map(|&p| interpolate(&chi2, p)).collect()
+    }
+
+    /// chi2 of the samples with coefficients that are not negative.
+    fn non_negative(&self, basis: &Basis, correlations: &[f64], null_chi2: f64) -> Vec<f64> {
+        let n = basis.len();
+        let at = |p: usize, i: usize| correlations[p * self.samples + i];
+        let chi2 = |i: usize| {
+            let mut normal = Normal::zeros(n, null_chi2);
+            pairs(n).enumerate().for_each(|(p, (a, b))| normal.matrix.add(a, b, at(p, i)));
+            (0..n).for_each(|a| normal.rhs[a] = at(n * (n + 1) / 2 + a, i));
+            normal.solve(Method::Nmf).chi2
+        };
+        (0..self.samples).map(chi2).collect()
     }
 
     /// The correlations of the weights with every product of two vectors, then of weights times flux with

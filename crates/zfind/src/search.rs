@@ -2,6 +2,7 @@
 //! redshift grid, then on a fine grid, then a parabola.
 
 use crate::{
+    archetype::Match,
     basis::Basis,
     classify::same_redshift,
     minima::{local_minima, parabola, velocity},
@@ -13,12 +14,12 @@ use datamodel::mask::zwarn::{BAD_MINFIT, Z_FITLIMIT};
 /// Points of the fine grid between the neighbours of a minimum.
 const FINE_POINTS: usize = 15;
 
-/// What the coarse scan may err: this constant, and this part of the depth of its best minimum, for narrow lines
-/// may be unresolved by the grid (measured, see the documentation).
+/// By how much the exact chi2 of a minimum may be below that of the coarse scan: this constant, and this part of the
+/// minimum's depth, for narrow lines may be unresolved by the grid (measured, see the documentation).
 const MARGIN: f64 = 10.0;
-const LARGE_PART: f64 = 0.35;
+const LARGE_PART: f64 = 0.4;
 
-/// The same for exact values that are one step of the grid from a minimum.
+/// The same for exact values on the grid: the minimum may lie between its points.
 const SMALL_PART: f64 = 0.2;
 
 /// No more minima of the coarse scan than this are looked at.
@@ -47,6 +48,15 @@ pub struct Minimum {
     pub chi2: f64,
     /// Coefficients at `z`.
     pub coeff: Vec<f64>,
+    /// The archetype whose chi2 this is, if there are archetypes of the class.
+    pub archetype: Option<Box<Match>>,
+}
+
+impl Minimum {
+    /// Number of coefficients of the spectrum that fits.
+    pub fn ncoeff(&self) -> usize {
+        if self.archetype.is_some() { 1 } else { self.coeff.len() }
+    }
 }
 
 /// One template and one target.
@@ -68,22 +78,21 @@ impl<'a, 'd> Search<'a, 'd> {
     /// The best `nminima` minima of template number `template`, by chi2, as far as they can be below `bound`. `coarse` is
     /// the scan, prior included; without it the exact chi2 is computed on the whole grid. Coefficients are left 0.
     pub fn minima(mut self, template: usize, coarse: Option<&[f64]>, nminima: usize, bound: f64) -> Vec<Minimum> {
-        let mut margin = f64::INFINITY;
-        if let Some(coarse) = coarse {
-            let depth = self.depth(coarse);
-            let Some(&lowest) = local_minima(coarse).first() else { return Vec::new() };
-            margin = MARGIN + LARGE_PART * depth;
-            if self.at(lowest) - margin > bound {
-                return Vec::new();
-            }
-            match self.stride() {
-                0 | 1 => self.evaluate_candidates(coarse, nminima, bound),
-                stride => self.sample(stride, nminima),
-            }
-        } else {
+        let Some(coarse) = coarse else {
             (0..self.exact.len()).for_each(|i| _ = self.at(i));
+            return self.refine_all(template, nminima, f64::INFINITY, true);
+        };
+        let Some(&lowest) = local_minima(coarse).first() else { return Vec::new() };
+        let level = self.level(coarse);
+        let reach = allowance(coarse[lowest], level, LARGE_PART);
+        if self.at(lowest) - reach > bound {
+            return Vec::new();
         }
-        self.refine_all(template, nminima, bound + margin, coarse.is_none())
+        match self.stride() {
+            0 | 1 => self.follow(coarse, nminima, bound, level),
+            stride => self.sample(stride, nminima),
+        }
+        self.refine_all(template, nminima, bound + reach, false)
     }
 
     /// Refines the known minima of the grid up to `limit`, in order of chi2, `nminima` of them at different redshifts.
@@ -107,14 +116,11 @@ impl<'a, 'd> Search<'a, 'd> {
         found
     }
 
-    /// How far the best minimum of a scan is below the rest: below its median, or where the grid is so narrow that
-    /// the minimum fills it, below its highest point.
-    fn depth(&self, coarse: &[f64]) -> f64 {
-        let finite = || coarse.iter().copied().filter(|c| c.is_finite());
-        let lowest = finite().fold(f64::INFINITY, f64::min);
-        let highest = finite().fold(lowest, f64::max);
-        let level = if self.stride() > 1 { highest } else { numerics::robust::median(coarse).unwrap_or(highest) };
-        (level.min(highest) - lowest).max(0.0)
+    /// What chi2 is away from minima: the median of a scan or, where the grid is so narrow that a minimum fills it,
+    /// its highest point.
+    fn level(&self, coarse: &[f64]) -> f64 {
+        let highest = coarse.iter().copied().filter(|c| c.is_finite()).fold(f64::NEG_INFINITY, f64::max);
+        if self.stride() > 1 { highest } else { numerics::robust::median(coarse).unwrap_or(highest).min(highest) }
     }
 
     /// Exact chi2 at grid point `i`.
@@ -133,35 +139,37 @@ impl<'a, 'd> Search<'a, 'd> {
         (fit.chi2 + self.basis.penalty(&fit.coeff), fit.coeff)
     }
 
-    /// Computes the exact chi2 about every minimum of the coarse scan that may be among the best `nminima` and
-    /// below `bound`: at all those that the error of the coarse scan allows, then about those that stay in the race.
-    fn evaluate_candidates(&mut self, coarse: &[f64], nminima: usize, bound: f64) {
-        let depth = self.depth(coarse);
-        let starts = local_minima(coarse);
-        let end = self.nth_distinct(&starts, coarse, nminima).min(bound) + MARGIN + LARGE_PART * depth;
-        let mut starts: Vec<usize> =
-            starts.into_iter().take_while(|&i| coarse[i] <= end).take(MOST_CANDIDATES).collect();
-        starts.iter().for_each(|&i| _ = self.at(i));
-        let exact = self.exact.clone();
-        starts.sort_by(|&a, &b| exact[a].total_cmp(&exact[b]));
-        self.descend_from(&starts, nminima, bound, MARGIN + SMALL_PART * depth);
+    /// Computes the exact chi2 at the minima of the coarse scan, the lowest first, and walks downhill from them, as far
+    /// as they can become one of the best `nminima` that are known by then, and go below `bound`.
+    fn follow(&mut self, coarse: &[f64], nminima: usize, bound: f64, level: f64) {
+        let mut reached: Vec<usize> = Vec::new();
+        for i in local_minima(coarse).into_iter().take(MOST_CANDIDATES) {
+            reached.sort_by(|&a, &b| self.exact[a].total_cmp(&self.exact[b]));
+            let limit = self.nth_distinct(&reached, &self.exact, nminima).min(bound);
+            if coarse[i] - allowance(coarse[i], level, LARGE_PART) > limit {
+                break;
+            }
+            let here = self.at(i);
+            if here - allowance(here, level, SMALL_PART) <= limit {
+                reached.push(self.descend(i));
+            }
+        }
     }
 
-    /// Computes the exact chi2 at every `stride`-th point of the grid, and about its minima.
+    /// Computes the exact chi2 at every `stride`-th point of the grid, and walks downhill from its minima as far as
+    /// they can be among the best `nminima`.
     fn sample(&mut self, stride: usize, nminima: usize) {
         let last = self.exact.len() - 1;
         let points: Vec<usize> = (0..last).step_by(stride).chain([last]).collect();
         let chi2: Vec<f64> = points.iter().map(|&i| self.at(i)).collect();
         let minima: Vec<usize> = local_minima(&chi2).into_iter().map(|k| points[k]).collect();
-        self.descend_from(&minima, nminima, f64::INFINITY, MARGIN + LARGE_PART * self.depth(&chi2));
-    }
-
-    /// Walks downhill from `starts` (by rising exact chi2) as far as they are within `margin` of the last of `nminima`
-    /// distinct ones and of `bound`.
-    fn descend_from(&mut self, starts: &[usize], nminima: usize, bound: f64, margin: f64) {
-        let end = self.nth_distinct(starts, &self.exact, nminima).min(bound) + margin;
-        let exact = self.exact.clone();
-        starts.iter().take_while(|&&i| exact[i] <= end).for_each(|&i| self.descend(i));
+        let level = self.level(&chi2);
+        let end = self.nth_distinct(&minima, &self.exact, nminima);
+        for i in minima {
+            if self.exact[i] - allowance(self.exact[i], level, LARGE_PART) <= end {
+                self.descend(i);
+            }
+        }
     }
 
     /// chi2 of the last of the first `nminima` points that are at different redshifts, infinite if there are fewer.
@@ -188,18 +196,17 @@ impl<'a, 'd> Search<'a, 'd> {
         (DENSE_STEP / step.max(1.0)) as usize
     }
 
-    /// Walks downhill from grid point `i` to a point that is lower than its neighbours.
-    fn descend(&mut self, mut i: usize) {
+    /// Walks downhill from grid point `i` to a point that is not above its neighbours.
+    fn descend(&mut self, mut i: usize) -> usize {
         let last = self.exact.len() - 1;
         loop {
             let here = self.at(i);
             let (left, right) = (i.saturating_sub(1), (i + 1).min(last));
             let lower = if self.at(left) < self.at(right) { left } else { right };
-            if self.at(lower) < here {
-                i = lower;
-            } else {
-                break;
+            if self.at(lower) >= here {
+                return i;
             }
+            i = lower;
         }
     }
 
@@ -242,7 +249,7 @@ impl<'a, 'd> Search<'a, 'd> {
         }
         let coeff = vec![0.0; self.basis.len()];
         let spectype = self.basis.template.spectype.clone();
-        Minimum { template, spectype, grid: i, z, zerr, zwarn, chi2: best, coeff }
+        Minimum { template, spectype, grid: i, z, zerr, zwarn, chi2: best, coeff, archetype: None }
     }
 
     /// Redshift of the minimum about grid point `i`, from a parabola through it and its neighbours.
@@ -254,6 +261,11 @@ impl<'a, 'd> Search<'a, 'd> {
         let fit = parabola([z[i - 1], z[i], z[i + 1]], [chi2[i - 1], chi2[i], chi2[i + 1]]);
         fit.map(|p| p.z).filter(|p| p.is_finite()).unwrap_or(z[i])
     }
+}
+
+/// [`MARGIN`] and a part of the depth of a minimum below `level`.
+fn allowance(chi2: f64, level: f64, part: f64) -> f64 {
+    MARGIN + part * (level - chi2).max(0.0)
 }
 
 /// The fine grid about a minimum; chi2 is computed where it is needed.

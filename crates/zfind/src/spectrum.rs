@@ -14,7 +14,7 @@ const UNUSED: [(f64, f64); 2] = [(5572.0, 5582.0), (9792.0, 9795.0)];
 
 /// Bins whose resolution row sums to less lose light to bins outside the matrix, at the ends of a band, and are
 /// not used (redrock does the same).
-const SMALLEST_ROW_SUM: f64 = 0.99;
+pub const SMALLEST_ROW_SUM: f64 = 0.99;
 
 /// The wavelength bins of a channel; targets of one file share it.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub struct Grid {
     pub edges: Vec<f64>,
     /// Natural logarithm of the edges.
     pub ln_edges: Vec<f64>,
+    /// 1 / width of each bin.
+    pub inverse_widths: Vec<f64>,
     /// Transmissions of the two models of the forest, made when first asked for.
     forests: [OnceLock<Vec<Vec<f64>>>; 2],
 }
@@ -56,7 +58,8 @@ impl Grid {
     pub fn new(wave: Vec<f64>) -> Self {
         let edges = bin_edges(&wave);
         let ln_edges = edges.iter().map(|e| e.ln()).collect();
-        Self { wave, edges, ln_edges, forests: Default::default() }
+        let inverse_widths = edges.windows(2).map(|e| 1.0 / (e[1] - e[0])).collect();
+        Self { wave, edges, ln_edges, inverse_widths, forests: Default::default() }
     }
 
     /// For each segment of [`forest::limits`] but the first, the transmission at the bins.

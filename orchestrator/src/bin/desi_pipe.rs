@@ -4,6 +4,7 @@ use clap::Parser;
 use orchestrator::create::{Request, create};
 use orchestrator::machine::Machine;
 use orchestrator::production::{Place, Production};
+use orchestrator::slurm::{self, Asked, Mode};
 use orchestrator::{Error, Result, scripts, slice};
 use regex::Regex;
 use std::path::PathBuf;
@@ -23,12 +24,23 @@ struct Args {
     /// File whose lines are pasted into every script
     #[arg(long, value_name = "FILE")]
     env: Option<PathBuf>,
-    /// Machine that the Slurm jobs are written for: edison, cori, perlmutter, generic
-    #[arg(long = "nersc_host", alias = "nersc-host", default_value = "edison", value_name = "NAME")]
+    /// Machine that the Slurm jobs are written for: perlmutter, cori, edison, one of --machines, or generic, which asks
+    /// sinfo for what the partition has
+    #[arg(long = "nersc_host", alias = "nersc-host", default_value = "generic", value_name = "NAME")]
     nersc_host: String,
+    /// TOML file with machines of your own
+    #[arg(long, value_name = "FILE")]
+    machines: Option<PathBuf>,
     /// Most nodes of a Slurm job [default: the machine's]
-    #[arg(long = "nersc_max_nodes", alias = "nersc-max-nodes", value_name = "N")]
+    #[arg(
+        long = "nersc_max_nodes", visible_alias = "max-nodes", aliases = ["nersc-max-nodes", "max_nodes"], value_name = "N"
+    )]
     nersc_max_nodes: Option<usize>,
+    /// Slurm jobs of several nodes: as one job, or as an array of one-node jobs that start as nodes become free
+    #[arg(long = "slurm-mode", alias = "slurm_mode", value_enum, default_value = "chain")]
+    slurm_mode: Mode,
+    #[command(flatten)]
+    asked: Asked,
     /// Launcher of the shell scripts, followed by the number of ranks; ignored if --shell_max_cores is 1
     #[arg(long = "shell_mpi_run", alias = "shell-mpi-run", default_value = "mpirun -np", value_name = "COMMAND")]
     shell_mpi_run: String,
@@ -47,12 +59,6 @@ struct Args {
     /// Scripts log at level DEBUG
     #[arg(long)]
     debug: bool,
-    /// Slurm account of the jobs
-    #[arg(long)]
-    account: Option<String>,
-    /// Slurm partition of the jobs (quality of service on perlmutter) [default: chosen by their size]
-    #[arg(long)]
-    partition: Option<String>,
     /// Factor on the wall times of jobs
     #[arg(long = "time-scale", alias = "time_scale", default_value_t = 1.0, value_name = "FACTOR")]
     time_scale: f64,
@@ -77,7 +83,10 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<Vec<String>> {
     let production = Production::locate(&args.place)?;
-    let machine = Machine::named(&args.nersc_host)?;
+    let mut machine = Machine::named(&args.nersc_host, args.machines.as_deref())?;
+    if machine.ask_slurm {
+        machine = slurm::asked_slurm(machine, args.asked.partition.as_deref());
+    }
     let executable = std::env::current_exe().map_err(Error::io("find", "desi_pipe".as_ref()))?;
     let env = args.env.as_ref().map(|path| std::fs::read_to_string(path).map_err(Error::io("read", path)));
     let settings = scripts::Settings {
@@ -86,8 +95,9 @@ fn run(args: Args) -> Result<Vec<String>> {
         max_nodes: args.nersc_max_nodes.unwrap_or(machine.max_nodes),
         machine,
         time_scale: args.time_scale,
-        account: args.account,
-        partition: args.partition,
+        asked: args.asked,
+        mode: args.slurm_mode,
+        measured: false,
         mpi_run: args.shell_mpi_run,
         max_cores: args.shell_max_cores,
         debug: args.debug,

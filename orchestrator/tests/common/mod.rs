@@ -3,6 +3,8 @@
 //! `kill-NAME` (killed by SIGKILL), `full-NAME` (exit 4), `silent-NAME` (exit 0 without output), `slow-NAME`.
 #![allow(dead_code)]
 
+pub mod fits;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -100,7 +102,7 @@ impl World {
         for (flavor, expid) in exposures {
             let own = format!("B{expid}");
             let rows = [("A", 10, 0), (own.as_str(), 20, 0), (own.as_str(), 21, 0), ("SKYONLY", 30, 1), ("", 40, 0)];
-            fs::write(self.raw(night, &format!("fibermap-{expid:08}.fits")), fibermap(flavor, &rows)).unwrap();
+            fs::write(self.raw(night, &format!("fibermap-{expid:08}.fits")), fits::fibermap(flavor, &rows)).unwrap();
             for camera in cameras {
                 fs::write(self.raw(night, &format!("pix-{camera}-{expid:08}.fits")), "pixels").unwrap();
             }
@@ -185,79 +187,4 @@ impl World {
         };
         (field("state"), field("reason"))
     }
-}
-
-/// A fibermap as FITS: BRICKNAME, TARGETID and whether it is a sky fibre, for each row.
-pub fn fibermap(flavor: &str, rows: &[(&str, i64, u8)]) -> Vec<u8> {
-    let mut data = Vec::new();
-    for (brick, target, sky) in rows {
-        data.extend(target.to_be_bytes());
-        data.extend(format!("{brick:<8}").as_bytes());
-        data.extend(if *sky == 1 { b"SKY" } else { b"TGT" });
-    }
-    let count = rows.len().to_string();
-    let table = [
-        ("XTENSION", "'BINTABLE'"),
-        ("BITPIX", "8"),
-        ("NAXIS", "2"),
-        ("NAXIS1", "19"),
-        ("NAXIS2", &count),
-        ("PCOUNT", "0"),
-        ("GCOUNT", "1"),
-        ("TFIELDS", "3"),
-        ("TTYPE1", "'TARGETID'"),
-        ("TFORM1", "'K'"),
-        ("TTYPE2", "'BRICKNAME'"),
-        ("TFORM2", "'8A'"),
-        ("TTYPE3", "'OBJTYPE'"),
-        ("TFORM3", "'3A'"),
-        ("EXTNAME", "'FIBERMAP'"),
-        ("FLAVOR", &format!("'{flavor}  '")),
-    ];
-    let mut bytes = header(&[("SIMPLE", "T"), ("BITPIX", "8"), ("NAXIS", "0")]);
-    bytes.extend(header(&table));
-    bytes.extend(padded(data, 0));
-    bytes
-}
-
-/// A raw exposure with an HDU a camera.
-pub fn raw_exposure(cameras: &[&str]) -> Vec<u8> {
-    let mut bytes = header(&[("SIMPLE", "T"), ("BITPIX", "8"), ("NAXIS", "0")]);
-    for camera in cameras {
-        let name = format!("'{}'", camera.to_uppercase());
-        let cards = [
-            ("XTENSION", "'BINTABLE'"),
-            ("BITPIX", "8"),
-            ("NAXIS", "2"),
-            ("NAXIS1", "8"),
-            ("NAXIS2", "1000"),
-            ("PCOUNT", "77"),
-            ("GCOUNT", "1"),
-            ("TFIELDS", "0"),
-            ("ZIMAGE", "T"),
-            ("EXTNAME", &name),
-        ];
-        bytes.extend(header(&cards));
-        bytes.extend(padded(vec![1; 8077], 0));
-    }
-    bytes
-}
-
-fn header(cards: &[(&str, &str)]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for (key, value) in cards {
-        let card = if value.starts_with('\'') {
-            format!("{key:<8}= {value} / text")
-        } else {
-            format!("{key:<8}= {value:>20}")
-        };
-        bytes.extend(format!("{card:<80}").as_bytes());
-    }
-    bytes.extend(format!("{:<80}", "END").as_bytes());
-    padded(bytes, b' ')
-}
-
-fn padded(mut bytes: Vec<u8>, with: u8) -> Vec<u8> {
-    bytes.resize(bytes.len().div_ceil(2880) * 2880, with);
-    bytes
 }

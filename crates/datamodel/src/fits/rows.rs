@@ -165,7 +165,8 @@ fn encode_column<'a>(c: &Column, size: usize, cells: impl Iterator<Item = &'a mu
         ColumnData::F64(v) => put(v, n, cells, f64::to_be_bytes),
         ColumnData::Str { values, .. } => {
             for (cell, text) in cells.zip(values) {
-                cell.fill(b' ');
+                // padded as DESI's files are: fitsio, hence specex and redrock, would keep blanks
+                cell.fill(0);
                 let n = text.len().min(size);
                 cell[..n].copy_from_slice(&text.as_bytes()[..n]);
             }

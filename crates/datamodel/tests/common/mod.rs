@@ -222,9 +222,12 @@ pub fn zbest() -> Zbest {
         "",
         ColumnData::F32(vec![1.0; NSPEC]),
     );
+    let mut extra = Table::new();
+    extra.set("PCA_SPECTYPE", "", ColumnData::Str { width: 6, values: vec!["GALAXY".into(); NSPEC] });
     Zbest {
         header,
         redshifts: (0..NSPEC).map(row).collect(),
+        extra,
         fibermap: fibermap(NSPEC),
         exp_fibermap: Some(fibermap(6)),
         tsnr2: Some(tsnr2),

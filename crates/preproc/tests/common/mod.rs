@@ -51,16 +51,17 @@ pub fn normal(rng: &mut ChaCha8Rng) -> f64 {
 
 /// Left data, left overscan, right overscan, right data.
 pub fn frame(amps: &[Amp], electrons: &Array2<f64>, level: impl Fn(usize) -> f64, seed: u64) -> RawImage {
+    let ny = electrons.nrows();
     let mut rng = rng(seed);
     let half = NX / 2;
-    let mut adu = Array2::zeros((NY, NX + 2 * OVER));
+    let mut adu = Array2::zeros((ny, NX + 2 * OVER));
     let mut header = Header::new();
     header.set("CAMERA", "r0", "").set("EXPTIME", 100.0, "");
     for amp in amps {
         let data = if amp.right { half + 2 * OVER } else { 0 };
         let bias = if amp.right { half + OVER } else { half };
         let ccd = if amp.right { half } else { 0 };
-        for y in amp.rows.0..amp.rows.1 {
+        for y in amp.rows.0..if amp.rows.1 == NY { ny } else { amp.rows.1 } {
             for x in (data..data + half).chain(bias..bias + OVER) {
                 let light = if (data..data + half).contains(&x) { electrons[[y, x - data + ccd]] } else { 0.0 };
                 let value = amp.bias + level(y) + (light + amp.noise * normal(&mut rng)) / amp.gain;
