@@ -4,6 +4,7 @@
 //! Everything is `f64`, runs on one thread and gives the same bits on every host: no BLAS is called.
 
 pub mod banded;
+mod gauss;
 pub mod hermite;
 pub mod interp;
 pub mod lanes;
@@ -14,7 +15,7 @@ pub mod resample;
 pub mod resolution;
 pub mod robust;
 pub mod shot_noise;
-mod simd;
+pub mod simd;
 pub mod spline;
 
 /// Speed of light in km/s, exact by the definition of the metre.

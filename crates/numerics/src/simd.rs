@@ -6,6 +6,7 @@
 
 /// Defines a function that runs `$wide` where the processor has AVX-512, else `$narrow`, with AVX2 where it has
 /// that. Both must be `#[inline(always)]` and compute the same.
+#[macro_export]
 macro_rules! dispatch {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $t:ty),*) -> $ret:ty = $wide:path | $narrow:path) => {
         $(#[$meta])*
@@ -20,11 +21,11 @@ macro_rules! dispatch {
                 fn with_avx2($($arg: $t),*) -> $ret {
                     $narrow($($arg),*)
                 }
-                if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma") {
+                if std::arch::is_x86_feature_detected!("avx512f") && std::arch::is_x86_feature_detected!("fma") {
                     // SAFETY: the processor has the instructions.
                     return unsafe { with_avx512($($arg),*) };
                 }
-                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
                     // SAFETY: the processor has the instructions.
                     return unsafe { with_avx2($($arg),*) };
                 }
@@ -33,5 +34,3 @@ macro_rules! dispatch {
         }
     };
 }
-
-pub(crate) use dispatch;

@@ -7,7 +7,7 @@
 //! unknown `i` on the `b` that follow. It inverts the recurrence of the selected inverse.
 
 use super::{BandLanes, LANES, Lane, fused, minus, reciprocal_roots, times};
-use crate::{NumericsError, simd::dispatch};
+use crate::{NumericsError, dispatch};
 
 /// What the band of covariances says of their inverses.
 #[derive(Debug, Clone, PartialEq)]

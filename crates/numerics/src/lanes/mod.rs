@@ -4,7 +4,7 @@
 mod cholesky;
 pub mod completion;
 
-use crate::{NumericsError, simd::dispatch};
+use crate::{NumericsError, dispatch};
 
 /// Number of matrices side by side.
 pub const LANES: usize = 8;

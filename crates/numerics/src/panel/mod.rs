@@ -4,7 +4,7 @@
 mod factor;
 mod inverse;
 
-use crate::{NumericsError, SymmetricBand, simd::dispatch};
+use crate::{NumericsError, SymmetricBand, dispatch};
 use std::ops::Range;
 
 /// Columns of a panel.
