@@ -6,6 +6,7 @@
 //! is factored, solved and decorrelated in the band: no patches, cost linear in the number of bins.
 //! docs/algorithms/extract.md derives it.
 
+pub mod barycentric;
 pub mod decorrelate;
 pub mod frame;
 pub mod grid;

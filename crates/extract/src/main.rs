@@ -1,10 +1,10 @@
 //! `desi_extract`: spectra, inverse variances and resolution matrices from an image.
 
 use datamodel::{
-    Camera, FIBERS_PER_SPECTROGRAPH, Fibermap, GaussHermitePsf, Image, check_camera,
+    Camera, FIBERS_PER_SPECTROGRAPH, Fibermap, GaussHermitePsf, Header, Image, check_camera,
     fits::{FitsReader, FitsWriter},
 };
-use extract::{Decorrelation, ExtractError, Grid, Params, Pixels, frame, size};
+use extract::{Decorrelation, ExtractError, Grid, Params, Pixels, barycentric, frame, size};
 use ndarray::Array2;
 use psf::Psf;
 use std::{
@@ -58,6 +58,10 @@ struct Args {
     /// Leave out the tails of the PSF, as programs do that know none
     #[arg(long)]
     no_tails: bool,
+    /// The wavelengths of the frame are those at the barycentre of the solar system (science exposures; keyword HELIOCOR
+    /// is the factor)
+    #[arg(long, alias = "barycentric-correction")]
+    barycentric: bool,
     /// Model image to write
     #[arg(short, long)]
     model: Option<PathBuf>,
@@ -74,7 +78,9 @@ fn run(args: Args) -> step::Result {
     let image = Image::read(&args.input)?;
     let camera = image.camera().ok_or_else(|| Error::data(&args.input, "keyword CAMERA names no camera (b0 to z9)"))?;
     let psf = read_psf(&args, camera)?;
-    let params = params(&args, &psf, camera)?;
+    let heliocor = heliocor(&args, &image.header)?;
+    let grid = grid(&args, camera)?;
+    let params = params(&args, &psf, grid.at_telescope(heliocor.unwrap_or(1.0)))?;
     let first = FIBERS_PER_SPECTROGRAPH * usize::from(camera.spectrograph) + args.specmin;
     let fibermap = fibermap(&args, &image, first, params.fibers.len())?;
     let (pixels, broken) = Pixels::new(image.pix, image.ivar, &image.mask);
@@ -88,6 +94,9 @@ fn run(args: Args) -> step::Result {
     progress.finish_and_clear();
     let mut header = image.header;
     header.set("FIBERMIN", first, "first fibre");
+    if let Some(factor) = heliocor {
+        header.set("HELIOCOR", factor, "barycentric wavelength over that at the telescope");
+    }
     step::stamp(&mut header);
     step::record_input(&mut header, "IN_PSF", &args.psf);
     step::record_input(&mut header, "IN_IMG", &args.input);
@@ -98,7 +107,7 @@ fn run(args: Args) -> step::Result {
         fits.finish()?;
         written.push(path.clone());
     }
-    frame::assemble(extraction, &params.grid, header, fibermap, camera.band).write(&args.output)?;
+    frame::assemble(extraction, &grid, header, fibermap, camera.band).write(&args.output)?;
     written.push(args.output);
     Ok(written)
 }
@@ -128,7 +137,27 @@ fn stored_gh00(path: &Path) -> Result<Array2<f64>, Error> {
         .ok_or_else(|| Error::data(path, "no usable row GH-0-0 in HDU PSF"))
 }
 
-fn params(args: &Args, psf: &Psf, camera: Camera) -> Result<Params, Error> {
+/// The barycentric factor, if it was asked for and the exposure is of the sky.
+fn heliocor(args: &Args, header: &Header) -> Result<Option<f64>, Error> {
+    if !args.barycentric {
+        return Ok(None);
+    }
+    if header.str("FLAVOR").is_some_and(|f| !f.trim().eq_ignore_ascii_case("science")) {
+        log::info!("{}: no science exposure, wavelengths stay those at the telescope", args.input.display());
+        return Ok(None);
+    }
+    let missing = |key| Error::data(&args.input, format!("--barycentric: keyword {key} is missing"));
+    barycentric::factor_of(header).map(Some).map_err(missing)
+}
+
+/// The wavelengths of the frame.
+fn grid(args: &Args, camera: Camera) -> Result<Grid, Error> {
+    let (first, last, step) = camera.band.extraction_grid();
+    let survey = Grid::new(first, last, step).ok_or_else(|| Error::usage("no wavelength grid"))?;
+    Ok(args.wavelength.unwrap_or(survey))
+}
+
+fn params(args: &Args, psf: &Psf, grid: Grid) -> Result<Params, Error> {
     if args.bundlesize == 0 || args.nsubbundles == 0 || args.nspec == Some(0) {
         return Err(Error::usage("--bundlesize, --nsubbundles and --nspec must be at least 1"));
     }
@@ -147,10 +176,8 @@ fn params(args: &Args, psf: &Psf, camera: Camera) -> Result<Params, Error> {
     if fibers.is_empty() || fibers.end > psf.nfiber() {
         return Err(Error::usage(ExtractError::NoSuchFiber { fibers, nfiber: psf.nfiber() }));
     }
-    let (first, last, step) = camera.band.extraction_grid();
-    let survey = Grid::new(first, last, step).ok_or_else(|| Error::usage("no wavelength grid"))?;
     Ok(Params {
-        grid: args.wavelength.unwrap_or(survey),
+        grid,
         fibers,
         bundlesize: args.bundlesize,
         nsubbundles: args.nsubbundles,
