@@ -14,9 +14,9 @@ const TOLERANCE: f64 = 1e-9;
 const WIDEST: usize = 16;
 /// A row of the band is widened, within what is known of the covariance, while the partial correlation of bins at its
 /// edge exceeds this: fluxes then are right to 1e-5 sigma where a line of signal-to-noise 1000 is near, else to 1e-8.
-const NEGLIGIBLE: f64 = 2e-10;
+const NEGLIGIBLE: f64 = 1e-9;
 /// More of the covariance is computed while a partial correlation exceeds this where it ends.
-const COMPLETE: f64 = 1e-8;
+const COMPLETE: f64 = 2e-8;
 
 /// Which correlations the decorrelation removes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
