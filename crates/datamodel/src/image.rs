@@ -2,9 +2,10 @@
 
 use crate::checks::{check_ivar, check_shape, invalid, tidied, tidy};
 use crate::fits::{FitsReader, FitsWriter};
+use crate::mask::ccd;
 use crate::planes;
 use crate::{Fibermap, Header, Result, units};
-use ndarray::Array2;
+use ndarray::{Array2, Zip};
 use std::path::Path;
 
 /// A preprocessed CCD image, arrays `[y, x]`, y along the dispersion.
@@ -29,7 +30,33 @@ impl Image {
     ///
     /// The mask may be of any integer type, compressed or not; without HDU READNOISE (2016) the read noise is
     /// keyword RDNOISE everywhere.
+    ///
+    /// # Errors
+    /// Also [`crate::Error::Invalid`] for a pixel with a weight that is no number.
     pub fn read(path: &Path) -> Result<Self> {
+        Self::read_unchecked(path)?.checked(path)
+    }
+
+    /// [`Image::read`] that takes the weight of pixels whose value or inverse variance is no measurement (not finite,
+    /// or negative) and flags them [`ccd::BAD`]; also returns how many these are. Pixels without a weight do not count.
+    ///
+    /// # Errors
+    /// As [`Image::read`] for anything else.
+    pub fn read_masking(path: &Path) -> Result<(Self, usize)> {
+        let mut image = Self::read_unchecked(path)?;
+        let mut broken = 0;
+        if image.pix.dim() == image.ivar.dim() && image.pix.dim() == image.mask.dim() {
+            Zip::from(&mut image.pix).and(&mut image.ivar).and(&mut image.mask).for_each(|p, w, m| {
+                if (*w != 0.0 && !p.is_finite()) || !(w.is_finite() && *w >= 0.0) {
+                    (*p, *w, *m) = (0.0, 0.0, *m | ccd::BAD);
+                    broken += 1;
+                }
+            });
+        }
+        Ok((image.checked(path)?, broken))
+    }
+
+    fn read_unchecked(path: &Path) -> Result<Self> {
         let mut fits = FitsReader::open(path)?;
         let name = planes::or_primary(&fits, "IMAGE");
         let header = fits.header(&name)?;
@@ -42,11 +69,14 @@ impl Image {
             Array2::from_elem(pix.dim(), header.require_float(path, &name, "RDNOISE")? as f32)
         };
         let fibermap = Fibermap::read_optional(&mut fits, "FIBERMAP")?;
-        let image = Self { header, pix, ivar, mask, readnoise, fibermap };
-        image.check(path)?;
-        let pix = tidied(path, &name, image.pix, &image.ivar)?;
-        let readnoise = tidied(path, "READNOISE", image.readnoise, &image.ivar)?;
-        Ok(Self { pix, readnoise, ..image })
+        Ok(Self { header, pix, ivar, mask, readnoise, fibermap })
+    }
+
+    fn checked(self, path: &Path) -> Result<Self> {
+        self.check(path)?;
+        let pix = tidied(path, "IMAGE", self.pix, &self.ivar)?;
+        let readnoise = tidied(path, "READNOISE", self.readnoise, &self.ivar)?;
+        Ok(Self { pix, readnoise, ..self })
     }
 
     /// Writes a file atomically.

@@ -5,9 +5,9 @@
 mod common;
 
 use datamodel::{
-    Band, Header, Spectra,
+    Band, Header, Image, Spectra,
     fits::{FitsReader, FitsWriter},
-    mask::spec,
+    mask::{ccd, spec},
 };
 use ndarray::ArrayView1;
 
@@ -72,4 +72,34 @@ fn a_coadd_over_the_cameras_is_read() {
     rewritten(&arms, &merged, |name| name.replace("B_", "BRZ_"), ("", 0.0));
     assert!(FitsReader::open(&merged).unwrap().has("BRZ_FLUX"));
     assert_eq!(Spectra::read(&merged).unwrap().bands, spectra.bands);
+}
+
+#[test]
+fn pixels_without_a_measurement_lose_their_weight_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pix.fits");
+    let mut expected = common::image();
+    expected.write(&path).unwrap();
+    assert_eq!(Image::read_masking(&path).unwrap(), (expected.clone(), 0));
+    let mut fits = FitsReader::open(&path).unwrap();
+    let (header, mut pix, mut ivar) =
+        (fits.header("IMAGE").unwrap(), fits.plane("IMAGE").unwrap(), fits.plane("IVAR").unwrap());
+    ivar[(0, 0)] = 1.0;
+    (pix[(0, 0)], ivar[(1, 1)], ivar[(2, 0)]) = (f32::NAN, f32::INFINITY, -1.0);
+    let mask = fits.mask("MASK").unwrap();
+    let noise = fits.plane("READNOISE").unwrap();
+    let bad = folder.path().join("bad.fits");
+    let mut out = FitsWriter::create(&bad).unwrap();
+    out.image("IMAGE", pix.view(), &header).unwrap();
+    out.image("IVAR", ivar.view(), &Header::new()).unwrap();
+    out.image("MASK", mask.view(), &Header::new()).unwrap();
+    out.image("READNOISE", noise.view(), &Header::new()).unwrap();
+    out.finish().unwrap();
+    assert!(Image::read(&bad).is_err());
+    let (found, broken) = Image::read_masking(&bad).unwrap();
+    for at in [(0, 0), (1, 1), (2, 0)] {
+        (expected.pix[at], expected.ivar[at]) = (0.0, 0.0);
+        expected.mask[at] |= ccd::BAD;
+    }
+    assert_eq!((found.pix, found.ivar, found.mask, broken), (expected.pix, expected.ivar, expected.mask, 3));
 }

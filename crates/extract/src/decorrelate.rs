@@ -3,22 +3,20 @@
 
 use crate::solve::System;
 use numerics::{
-    NumericsError, RationalSqrt, SymmetricBand,
-    band_completion::{self, Completion},
+    BandLanes, NumericsError, RationalSqrt, SymmetricBand,
+    lanes::{LANES, Lane, completion},
 };
 use std::{ops::Range, str::FromStr};
 
 /// Relative error of the square root.
 const TOLERANCE: f64 = 1e-9;
-/// Reach in bins of the square root to begin with, in units of the reach of `Aᵀ W A`: entries beyond are
-/// below 1e-9 of the diagonal for clean pixels.
-const ROOT_REACH: usize = 4;
 /// Bands are not widened beyond this many times the reach of `Aᵀ W A`.
 const WIDEST: usize = 16;
-/// Partial correlation of bins at the edge of a band that determines the rest.
-const COMPLETE: f64 = 1e-8;
-/// Entry of the resolution matrix at the edge of a band that holds all that matters.
-const NEGLIGIBLE: f64 = 1e-8;
+/// A row of the band is widened, within what is known of the covariance, while the partial correlation of bins at its
+/// edge exceeds this: fluxes then are right to 1e-5 sigma where a line of signal-to-noise 1000 is near, else to 1e-8.
+const NEGLIGIBLE: f64 = 1e-9;
+/// More of the covariance is computed while a partial correlation exceeds this where it ends.
+const COMPLETE: f64 = 2e-8;
 
 /// Which correlations the decorrelation removes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,103 +60,90 @@ pub(crate) fn signal(
     half: usize,
     ndiag: usize,
 ) -> Result<Vec<Whitened>, NumericsError> {
-    let m = system.m;
-    let mut reach = half + 1;
-    let (blocks, completions) = loop {
-        let covariance = system.factor.inverse_band(reach * m);
-        let blocks: Vec<SymmetricBand> = core.clone().map(|g| own_block(&covariance, g, system, reach)).collect();
-        let completions: Vec<Completion> = blocks.iter().map(band_completion::complete).collect::<Result<_, _>>()?;
-        let edge = completions.iter().map(|c| c.edge).fold(0.0, f64::max);
-        if edge < COMPLETE || reach >= WIDEST * half.max(1) {
-            break (blocks, completions);
+    let groups: Vec<Vec<usize>> = core.collect::<Vec<_>>().chunks(LANES).map(<[usize]>::to_vec).collect();
+    let narrow = (half + 1).max(ndiag / 2);
+    let (mut reach, widest) = (2 * narrow, WIDEST * narrow);
+    let completed = loop {
+        let covariance = system.factor.inverse_band(reach * system.m);
+        let complete = |fibers: &Vec<usize>| {
+            let own = own_blocks(&covariance, fibers, system, reach);
+            Ok((completion::complete(&own, narrow, NEGLIGIBLE)?, own.largest_row()))
+        };
+        let completed: Vec<_> = groups.iter().map(complete).collect::<Result<_, NumericsError>>()?;
+        let edge = completed.iter().map(|(c, _)| c.edge).fold(0.0, f64::max);
+        if edge <= COMPLETE || reach >= widest {
+            break completed;
         }
-        reach *= 2;
+        reach += reach / 2;
     };
-    let whiten = |((g, block), completion): ((usize, &SymmetricBand), &Completion)| {
-        let root = Root::new(&completion.inverse, block, half, 1)?;
-        let solution: Vec<f64> = system.solution.iter().skip(g).step_by(m).copied().collect();
-        Ok(normalise(&root.sums, &root.q.apply(&solution), |i, j| root.q.get(i, j), ndiag))
-    };
-    core.zip(&blocks).zip(&completions).map(whiten).collect()
+    let mut whitened = Vec::new();
+    for (fibers, (completion, largest)) in groups.iter().zip(completed) {
+        whitened.extend(roots(system, fibers, &completion.inverse, largest, ndiag)?);
+    }
+    Ok(whitened)
 }
 
-/// The covariance of fibre `g` of the system within `reach` bins.
-fn own_block(covariance: &SymmetricBand, g: usize, system: &System, reach: usize) -> SymmetricBand {
+/// The covariances of some fibres of the system within `reach` bins, side by side; the last one fills the lanes left.
+fn own_blocks(covariance: &SymmetricBand, fibers: &[usize], system: &System, reach: usize) -> BandLanes {
     let m = system.m;
-    let mut block = SymmetricBand::zeros(system.nwave, reach);
+    let mut blocks = BandLanes::zeros(system.nwave, reach);
     for i in 0..system.nwave {
-        for j in i.saturating_sub(reach)..=i {
-            block.add(i, j, covariance.get(i * m + g, j * m + g));
+        let to = blocks.row_mut(i);
+        for (k, g) in lanes_of(fibers).enumerate() {
+            let row = covariance.row(i * m + g);
+            for (to, back) in to.iter_mut().rev().zip(0..) {
+                to[k] = row[row.len() - 1 - back * m];
+            }
         }
     }
-    block
+    blocks
+}
+
+/// The fibre of each lane.
+fn lanes_of(fibers: &[usize]) -> impl Iterator<Item = usize> {
+    (0..LANES).map(|k| fibers[k.min(fibers.len() - 1)])
+}
+
+/// Whitens some fibres, given the inverses of their covariances and a bound of the covariances' rows.
+fn roots(
+    system: &System,
+    fibers: &[usize],
+    inverse: &BandLanes,
+    largest: f64,
+    ndiag: usize,
+) -> Result<Vec<Whitened>, NumericsError> {
+    let rational = RationalSqrt::new(smallest_eigenvalue(largest), inverse.largest_row(), TOLERANCE);
+    let n = system.nwave;
+    let ones_and_solution = (0..n).map(|i| {
+        let mut values = [[1.0; LANES]; 2];
+        lanes_of(fibers).zip(&mut values[1]).for_each(|(g, v)| *v = system.solution[i * system.m + g]);
+        values
+    });
+    let mut products: Vec<[Lane; 2]> = ones_and_solution.collect();
+    let q = rational.lanes(inverse, ndiag / 2, &mut products)?;
+    let of_lane = |k: usize| {
+        let [sums, flux] = [0, 1].map(|p| products.iter().map(|v| v[p][k]).collect::<Vec<f64>>());
+        normalise(&sums, &flux, |i, j| q.get(i, j)[k], ndiag)
+    };
+    Ok((0..fibers.len()).map(of_lane).collect())
+}
+
+/// A bound of the smallest eigenvalue of a matrix from the largest row of a band of its inverse (Gershgorin); the
+/// factor 2 is for what the band leaves out.
+fn smallest_eigenvalue(largest_row_of_inverse: f64) -> f64 {
+    0.5 / largest_row_of_inverse
 }
 
 /// Decorrelates all fibres of the system together.
-pub(crate) fn noise(
-    system: &System,
-    core: Range<usize>,
-    half: usize,
-    ndiag: usize,
-) -> Result<Vec<Whitened>, NumericsError> {
+pub(crate) fn noise(system: &System, core: Range<usize>, ndiag: usize) -> Result<Vec<Whitened>, NumericsError> {
     let m = system.m;
-    let covariance = system.factor.inverse_band(0);
-    let root = Root::new(&system.inverse_covariance, &covariance, half, m)?;
-    let flux = root.q.apply(&system.solution);
+    let smallest = smallest_eigenvalue(system.factor.inverse_band(0).largest_row());
+    let rational = RationalSqrt::new(smallest, system.inverse_covariance.largest_row(), TOLERANCE);
+    let mut products = [vec![1.0; m * system.nwave], system.solution.clone()];
+    let q = rational.band(&system.inverse_covariance, ndiag / 2 * m, &mut products)?;
     let of = |v: &[f64], g: usize| v.iter().skip(g).step_by(m).copied().collect::<Vec<f64>>();
-    Ok(core
-        .map(|g| normalise(&of(&root.sums, g), &of(&flux, g), |i, j| root.q.get(i * m + g, j * m + g), ndiag))
-        .collect())
-}
-
-/// The square root of a banded matrix and its row sums.
-struct Root {
-    q: SymmetricBand,
-    sums: Vec<f64>,
-}
-
-impl Root {
-    /// `a^(1/2)` in a band that is widened until its edge is negligible. `inverse` holds at least the diagonals
-    /// of `a⁻¹` that matter; `half` is the reach of `Aᵀ W A` in bins, each of which is `m` rows.
-    fn new(a: &SymmetricBand, inverse: &SymmetricBand, half: usize, m: usize) -> Result<Self, NumericsError> {
-        // Gershgorin bounds; the factor 2 is for what the band of the inverse leaves out
-        let rational = RationalSqrt::new(0.5 / largest_row(inverse), largest_row(a), TOLERANCE);
-        let mut reach = ROOT_REACH * half.max(1);
-        loop {
-            let q = rational.band(a, reach * m)?;
-            let sums = q.apply(&vec![1.0; a.order()]);
-            if edge(&q, &sums, m) < NEGLIGIBLE || reach >= WIDEST * half.max(1) {
-                return Ok(Self { q, sums });
-            }
-            reach *= 2;
-        }
-    }
-}
-
-/// Largest entry of `R = Q/s` in the last bin (`m` diagonals) of the band.
-fn edge(q: &SymmetricBand, sums: &[f64], m: usize) -> f64 {
-    let kd = q.half_bandwidth();
-    let of_row = |i: usize| {
-        let last = q.row(i)[..m.min(kd)].iter().enumerate().filter(move |(k, _)| i + k >= kd);
-        last.map(move |(k, v)| v.abs() / sums[i].abs().min(sums[i + k - kd].abs())).fold(0.0, f64::max)
-    };
-    if kd + 1 >= q.order() { 0.0 } else { (kd..q.order()).map(of_row).fold(0.0, f64::max) }
-}
-
-/// Largest sum of magnitudes in a row.
-fn largest_row(a: &SymmetricBand) -> f64 {
-    let (n, kd) = (a.order(), a.half_bandwidth());
-    let mut sums = vec![0.0; n];
-    for i in 0..n {
-        let first = i.saturating_sub(kd);
-        for (j, v) in (first..=i).zip(&a.row(i)[kd - (i - first)..]) {
-            sums[i] += v.abs();
-            if j < i {
-                sums[j] += v.abs();
-            }
-        }
-    }
-    sums.into_iter().fold(0.0, f64::max)
+    let whiten = |g| normalise(&of(&products[0], g), &of(&products[1], g), |i, j| q.get(i * m + g, j * m + g), ndiag);
+    Ok(core.map(whiten).collect())
 }
 
 /// Divides the rows of `Q` by their sums.

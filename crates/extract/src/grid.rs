@@ -20,6 +20,11 @@ impl Grid {
         sane.then(|| Self { first, step, n: ((last + 0.5 * step - first) / step).ceil() as usize })
     }
 
+    /// The wavelengths at the telescope of a grid of barycentric ones, which are `factor` times longer.
+    pub fn at_telescope(self, factor: f64) -> Self {
+        Self { first: self.first / factor, step: self.step / factor, ..self }
+    }
+
     /// The same with `pad` more bins at both ends.
     pub fn padded(self, pad: usize) -> Self {
         Self { first: self.first - pad as f64 * self.step, n: self.n + 2 * pad, ..self }

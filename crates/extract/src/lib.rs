@@ -6,6 +6,7 @@
 //! is factored, solved and decorrelated in the band: no patches, cost linear in the number of bins.
 //! docs/algorithms/extract.md derives it.
 
+pub mod barycentric;
 pub mod decorrelate;
 pub mod frame;
 pub mod grid;
@@ -29,7 +30,7 @@ use psf::Psf;
 use quality::Window;
 use rayon::prelude::*;
 use solve::Spectrum;
-use std::ops::Range;
+use std::{ops::Range, sync::Mutex};
 
 /// Bins that are solved for beyond both ends of the grid, so that light from there is not taken for light
 /// of the grid: deconvolved errors decay by more than 1e-3 over them.
@@ -136,12 +137,13 @@ pub fn extract(
     }
     let all = bundles(&fibers, nfiber, params.bundlesize);
     let mut out = Extraction::zeros(pixels.shape(), fibers.len(), params.grid.n, 2 * psf.file().half_size.1 + 1);
-    // as many bundles at once as there are threads: the spots of a bundle take 90 MB
+    // as many bundles at once as there are threads: the spots of a bundle take 90 MB, which the next one uses again
+    let memory = Mutex::new(Vec::new());
     for some in all.chunks(rayon::current_num_threads().max(1)) {
         let solved: Result<Vec<Bundle>, ExtractError> = some
             .par_iter()
             .map(|bundle| {
-                let solved = Bundle::solve(pixels, psf, params, bundle.clone());
+                let solved = Bundle::solve(pixels, psf, params, bundle.clone(), &memory);
                 done(bundle.len());
                 solved
             })
@@ -173,10 +175,17 @@ struct Bundle {
 }
 
 impl Bundle {
-    fn solve(pixels: &Pixels, psf: &Psf, params: &Params, fibers: Range<usize>) -> Result<Self, ExtractError> {
+    fn solve(
+        pixels: &Pixels,
+        psf: &Psf,
+        params: &Params,
+        fibers: Range<usize>,
+        memory: &Mutex<Vec<Vec<f64>>>,
+    ) -> Result<Self, ExtractError> {
         let grid = params.grid.padded(WAVE_PAD);
         let ndiag = 2 * psf.file().half_size.1 + 1;
-        let a = Projection::new(psf, fibers.clone(), &grid, pixels.shape());
+        let spots = memory.lock().ok().and_then(|mut m| m.pop()).unwrap_or_default();
+        let a = Projection::in_memory_of(spots, psf, fibers.clone(), &grid, pixels.shape());
         let normal = Normal::new(&a, pixels);
         let parts: Result<Vec<Vec<Spectrum>>, ExtractError> = sub_bundles(0..fibers.len(), params.nsubbundles)
             .par_iter()
@@ -192,6 +201,9 @@ impl Bundle {
         let chi2pix = quality::chi2pix(&a, pixels, &window, params.psf_error);
         let bits = |k: usize| quality::pixel_bits(a.corner(k / a.nwave, k % a.nwave).is_some(), normal.covered[k]);
         let mask = (0..a.nfiber * a.nwave).map(bits).collect();
+        if let Ok(mut memory) = memory.lock() {
+            memory.push(a.into_memory());
+        }
         Ok(Self { fibers, spectra, window, chi2pix, mask })
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     pixels::{Pixels, flat},
     projection::{Column, LANES, Projection},
 };
-use numerics::SymmetricBand;
+use numerics::{SymmetricBand, dispatch};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -40,15 +40,7 @@ impl Normal {
         let mut blocks = vec![0.0; nfiber * nwave * row];
         let mut sums = vec![[0.0; 3]; nfiber * nwave];
         blocks.par_chunks_mut(nwave * row).zip(sums.par_chunks_mut(nwave)).enumerate().for_each(
-            |(f, (blocks, sums))| {
-                let mut weighted = Weighted::new(a.size);
-                for (i, (block, sum)) in blocks.chunks_exact_mut(row).zip(sums).enumerate() {
-                    if let Some(column) = a.column(f, i) {
-                        *sum = weighted.take(a, pixels, column);
-                        couple(a, (f, i), &weighted, half, block);
-                    }
-                }
-            },
+            |(f, (blocks, sums))| fiber(a, pixels, f, half, blocks, sums),
         );
         let pick = |k: usize| sums.iter().map(|s| s[k]).collect();
         Self { nfiber, nwave, reach, half, blocks, rhs: pick(0), fluxweight: pick(1), covered: pick(2) }
@@ -87,6 +79,25 @@ impl Normal {
     }
 }
 
+dispatch!(
+    /// Fills the rows of a fibre's spots.
+    fn fiber(
+        a: &Projection, pixels: &Pixels, f: usize, half: usize, blocks: &mut [f64], sums: &mut [[f64; 3]]
+    ) -> () = rows | rows
+);
+
+#[inline(always)]
+fn rows(a: &Projection, pixels: &Pixels, f: usize, half: usize, blocks: &mut [f64], sums: &mut [[f64; 3]]) {
+    let mut weighted = Weighted::new(a.size);
+    let row = blocks.len() / sums.len();
+    for (i, (block, sum)) in blocks.chunks_exact_mut(row).zip(sums).enumerate() {
+        if let Some(column) = a.column(f, i) {
+            *sum = weighted.take(a, pixels, column);
+            couple(a, (f, i), &weighted, half, block);
+        }
+    }
+}
+
 /// `W a` of one spot, with zeros to the right of each row so that products may run on in steps of [`LANES`].
 struct Weighted {
     x0: i32,
@@ -103,53 +114,116 @@ impl Weighted {
     }
 
     /// Takes the spot of a column (0 off the image); returns `aᵀ W p`, `Σ W a` and `Σ_{W > 0} a`.
+    #[inline(always)]
     fn take(&mut self, a: &Projection, pixels: &Pixels, column: Column<'_>) -> [f64; 3] {
         (self.x0, self.y0) = (column.x0, column.y0);
         self.values.fill(0.0);
         let (weights, data, width) = (flat(&pixels.weight), flat(&pixels.value), pixels.shape().1);
-        let mut sums = [0.0; 3];
+        let mut sums = [[0.0; LANES]; 3];
         a.for_rows(column, |y, x, values, (r, c)| {
             let pixels = y * width + x..y * width + x + values.len();
-            let out = &mut self.values[r * self.stride + c..];
-            for (((out, v), w), p) in out.iter_mut().zip(values).zip(&weights[pixels.clone()]).zip(&data[pixels]) {
-                let wv = f64::from(*w) * v;
-                *out = wv;
-                sums[0] += wv * f64::from(*p);
-                sums[1] += wv;
-                sums[2] += if *w > 0.0 { *v } else { 0.0 };
-            }
+            let out = &mut self.values[r * self.stride + c..][..values.len()];
+            weigh(&weights[pixels.clone()], &data[pixels], values, out, &mut sums);
         });
-        sums
+        sums.map(|s| s.iter().sum())
     }
 
     /// Sum over the pixels that this and another spot share.
+    #[inline(always)]
     fn product(&self, (nx, ny): (usize, usize), q: Column<'_>) -> f64 {
         let (dx, dy) = (q.x0 - self.x0, q.y0 - self.y0);
         if dx.unsigned_abs() as usize >= nx || dy.unsigned_abs() as usize >= ny {
             return 0.0;
         }
-        let first = |d: i32| (d.max(0) as usize, (-d).max(0) as usize);
         let ((px, qx), (py, qy)) = (first(dx), first(dy));
         let (width, height) = (nx - px - qx, ny - py - qy);
-        let rows = (0..height).map(|r| (&self.values[(py + r) * self.stride + px..], &q.values[(qy + r) * nx + qx..]));
-        if qx > 0 {
-            // the other spot begins further left: beyond `width` this one is not 0
-            return rows.map(|(p, q)| p[..width].iter().zip(q).map(|(a, b)| a * b).sum::<f64>()).sum();
-        }
-        let steps = width.div_ceil(LANES);
-        let mut lanes = [0.0; LANES];
-        for (p, q) in rows {
-            for (p, q) in p.as_chunks::<LANES>().0[..steps].iter().zip(q.as_chunks::<LANES>().0) {
-                for k in 0..LANES {
-                    lanes[k] += p[k] * q[k];
-                }
+        let p = (&self.values[py * self.stride + px..], self.stride);
+        let q = (&q.values[qy * nx + qx..], nx);
+        // where the other spot begins further right, this one is 0 beyond `width`
+        let steps = if qx == 0 { width.div_ceil(LANES) } else { width / LANES };
+        let mut lanes = match steps {
+            0 => [0.0; LANES],
+            1 => multiply::<1>(p, q, height),
+            2 => multiply::<2>(p, q, height),
+            3 => multiply::<3>(p, q, height),
+            _ => multiply_any(p, q, height, steps * LANES),
+        };
+        for r in 0..height {
+            for k in steps * LANES..width {
+                lanes[k % LANES] = p.0[r * p.1 + k].mul_add(q.0[r * q.1 + k], lanes[k % LANES]);
             }
         }
-        lanes.iter().sum()
+        let pairs: [f64; 4] = std::array::from_fn(|k| lanes[k] + lanes[k + 4]);
+        (pairs[0] + pairs[2]) + (pairs[1] + pairs[3])
     }
 }
 
+/// A row of `W a`, and what it adds to `aᵀ W p`, `Σ W a` and `Σ_{W > 0} a`.
+#[inline(always)]
+fn weigh(weights: &[f32], data: &[f32], spot: &[f64], out: &mut [f64], sums: &mut [[f64; LANES]; 3]) {
+    let n = spot.len();
+    let mut one = |at: usize, lane: usize| {
+        let (w, v) = (f64::from(weights[at]), spot[at]);
+        let wv = w * v;
+        out[at] = wv;
+        sums[0][lane] += wv * f64::from(data[at]);
+        sums[1][lane] += wv;
+        sums[2][lane] += if w > 0.0 { v } else { 0.0 };
+    };
+    for at in (0..n / LANES * LANES).step_by(LANES) {
+        for k in 0..LANES {
+            one(at + k, k);
+        }
+    }
+    for at in n / LANES * LANES..n {
+        one(at, at % LANES);
+    }
+}
+
+/// Rows of values and their stride.
+type Rows<'a> = (&'a [f64], usize);
+
+/// Sum of the products of `height` rows of `S` times [`LANES`] values.
+#[inline(always)]
+fn multiply<const S: usize>((p, p_stride): Rows, (q, q_stride): Rows, height: usize) -> [f64; LANES] {
+    let mut sums = [[0.0; LANES]; S];
+    for r in 0..height {
+        let (p, q) = (&p[r * p_stride..][..S * LANES], &q[r * q_stride..][..S * LANES]);
+        for s in 0..S {
+            for k in 0..LANES {
+                sums[s][k] = p[s * LANES + k].mul_add(q[s * LANES + k], sums[s][k]);
+            }
+        }
+    }
+    let mut total = sums[0];
+    for sums in &sums[1..] {
+        for k in 0..LANES {
+            total[k] += sums[k];
+        }
+    }
+    total
+}
+
+/// [`multiply`] for rows of any length.
+#[inline(always)]
+fn multiply_any((p, p_stride): Rows, (q, q_stride): Rows, height: usize, n: usize) -> [f64; LANES] {
+    let mut sums = [0.0; LANES];
+    for r in 0..height {
+        for (k, (p, q)) in p[r * p_stride..][..n].iter().zip(&q[r * q_stride..][..n]).enumerate() {
+            sums[k % LANES] = p.mul_add(*q, sums[k % LANES]);
+        }
+    }
+    sums
+}
+
+/// Where the overlap of two boxes begins in each, the second one being `d` further on.
+#[inline(always)]
+fn first(d: i32) -> (usize, usize) {
+    (d.max(0) as usize, (-d).max(0) as usize)
+}
+
 /// Fills the row of one spot: its products with the spots of its fibre and of those to the right.
+#[inline(always)]
 fn couple(a: &Projection, (f, i): (usize, usize), weighted: &Weighted, half: usize, block: &mut [f64]) {
     for (d, row) in block.chunks_exact_mut(2 * half + 1).enumerate().take(a.nfiber - f) {
         let end = if d == 0 { i + 1 } else { (i + half + 1).min(a.nwave) };

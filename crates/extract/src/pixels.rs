@@ -13,19 +13,15 @@ pub struct Pixels {
 }
 
 impl Pixels {
-    /// Prepares an image: pixels with any mask bit but BADREADNOISE, or without a positive finite inverse
-    /// variance, get no weight. Also returns how many otherwise good pixels were not finite.
-    pub fn new(mut value: Array2<f32>, mut weight: Array2<f32>, mask: &Array2<u32>) -> (Self, usize) {
-        let mut broken = 0;
+    /// Prepares an image: pixels with any mask bit but BADREADNOISE, not finite, or without a positive inverse
+    /// variance, get no weight.
+    pub fn new(mut value: Array2<f32>, mut weight: Array2<f32>, mask: &Array2<u32>) -> Self {
         Zip::from(&mut value).and(&mut weight).and(mask).for_each(|v, w, m| {
-            let finite = v.is_finite() && w.is_finite();
-            let wanted = m & !ccd::BADREADNOISE == 0;
-            broken += usize::from(wanted && !finite);
-            if !(wanted && finite && *w > 0.0) {
+            if m & !ccd::BADREADNOISE != 0 || !v.is_finite() || !w.is_finite() || *w <= 0.0 {
                 (*v, *w) = (0.0, 0.0);
             }
         });
-        (Self { value: in_rows(value), weight: in_rows(weight) }, broken)
+        Self { value: in_rows(value), weight: in_rows(weight) }
     }
 
     /// Rows and columns.

@@ -1,7 +1,7 @@
 //! The matrix `A` of the model `p = A f`: column `(fibre, bin)` is the spot of a fibre at a wavelength.
 
 use crate::grid::Grid;
-use psf::Psf;
+use psf::{Psf, Scratch};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -39,28 +39,41 @@ pub struct Column<'a> {
 impl Projection {
     /// Evaluates the spots of `fibers` on `grid` for an image of `(ny, nx)` pixels.
     pub fn new(psf: &Psf, fibers: Range<usize>, grid: &Grid, image: (usize, usize)) -> Self {
-        let (hx, hy) = psf.file().half_size;
-        let size = (2 * hx + 1, 2 * hy + 1);
+        Self::in_memory_of(Vec::new(), psf, fibers, grid, image)
+    }
+
+    /// The memory of the spots, to be used again: asking the system for it costs as much as filling it.
+    pub fn into_memory(self) -> Vec<f64> {
+        self.values
+    }
+
+    /// [`Projection::new`] in given memory.
+    pub fn in_memory_of(
+        mut values: Vec<f64>,
+        psf: &Psf,
+        fibers: Range<usize>,
+        grid: &Grid,
+        image: (usize, usize),
+    ) -> Self {
+        let size = psf.box_size();
         let area = size.0 * size.1;
         let (nfiber, nwave) = (fibers.len(), grid.n);
         let mut corners = vec![None; nfiber * nwave];
-        let mut values = vec![0.0; nfiber * nwave * area + LANES];
+        values.resize(nfiber * nwave * area + LANES, 0.0);
         let covered = wavelength_range(psf);
         let spots = &mut values[..nfiber * nwave * area];
         spots.par_chunks_mut(nwave * area).zip(corners.par_chunks_mut(nwave)).enumerate().for_each(
             |(k, (values, corners))| {
+                let mut scratch = Scratch::default();
                 for (i, (value, corner)) in values.chunks_exact_mut(area).zip(corners).enumerate() {
                     let wave = grid.wave(i);
                     if !covered.contains(&wave) {
                         continue;
                     }
-                    let spot = psf.spot(fibers.start + k, wave);
-                    let (x0, y0) = (spot.x0 as i32, spot.y0 as i32);
+                    let (x0, y0) = psf.spot_into(fibers.start + k, wave, &mut scratch, value);
+                    let (x0, y0) = (x0 as i32, y0 as i32);
                     let inside = |p: i32, n: usize, limit: usize| p < limit as i32 && p + n as i32 > 0;
-                    if inside(x0, size.0, image.1) && inside(y0, size.1, image.0) {
-                        *corner = Some((x0, y0));
-                        value.copy_from_slice(&spot.values);
-                    }
+                    *corner = (inside(x0, size.0, image.1) && inside(y0, size.1, image.0)).then_some((x0, y0));
                 }
             },
         );

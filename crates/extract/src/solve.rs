@@ -41,7 +41,7 @@ pub fn solve(
     let core = sub.core.start - sub.extended.start..sub.core.end - sub.extended.start;
     let whitened = match decorrelation {
         Decorrelation::Signal => decorrelate::signal(&system, core.clone(), normal.half, ndiag)?,
-        Decorrelation::Noise => decorrelate::noise(&system, core.clone(), normal.half, ndiag)?,
+        Decorrelation::Noise => decorrelate::noise(&system, core.clone(), ndiag)?,
     };
     let spectra = core.zip(whitened).map(|(g, whitened)| Spectrum {
         fiber: sub.extended.start + g,

@@ -1,6 +1,9 @@
 //! A bundle of an image simulated with a real PSF, against its truth and against another program.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::dense::{dense, one_blas_thread};
 use datamodel::{GaussHermitePsf, Image, fits::FitsReader};
 use extract::{Decorrelation, Extraction, Grid, Params, Pixels, extract};
 use ndarray::{Array2, Axis};
@@ -20,9 +23,9 @@ fn shared(name: &str) -> Option<PathBuf> {
     None
 }
 
-/// The first bundle of the simulated image `exact`, with GH-0-0 as the PSF's file has it (1 and what its
+/// The simulated image `exact`, the PSF that it was made with, and how to extract its bundle, with GH-0-0 as the PSF's file has it (1 and what its
 /// writer left over from the row before), as the program that simulated the image evaluates it.
-fn extraction(decorrelation: Decorrelation) -> Option<(Extraction, Grid)> {
+fn exposure() -> Option<(Pixels, Psf, Params)> {
     let image = Image::read(&shared("extract/preproc-r0-exact-bundle0.fits.gz")?).unwrap();
     let mut file = GaussHermitePsf::read(&shared("psf/psf-r0-00051060.fits")?).unwrap();
     let mut stored = file.parameters["GHSIGY"].clone();
@@ -34,17 +37,21 @@ fn extraction(decorrelation: Decorrelation) -> Option<(Extraction, Grid)> {
         bundlesize: 25,
         nsubbundles: 5,
         regularize: 0.0,
-        decorrelation,
+        decorrelation: Decorrelation::Signal,
         psf_error: 0.01,
     };
-    let pixels = Pixels::new(image.pix, image.ivar, &image.mask).0;
-    Some((extract(&pixels, &Psf::new(file).unwrap(), &params, |_| ()).unwrap(), params.grid))
+    Some((Pixels::new(image.pix, image.ivar, &image.mask), Psf::new(file).unwrap(), params))
+}
+
+fn extraction() -> Option<(Extraction, Grid)> {
+    let (pixels, psf, params) = exposure()?;
+    Some((extract(&pixels, &psf, &params, |_| ()).unwrap(), params.grid))
 }
 
 #[test]
 fn pulls_against_the_truth_are_standard_normal() {
     let (Some((x, grid)), Some(path)) =
-        (extraction(Decorrelation::Signal), shared("extract/truth-r0-exact-bundle0.fits"))
+        (extraction(), shared("extract/truth-r0-exact-bundle0.fits"))
     else {
         return;
     };
@@ -75,7 +82,7 @@ fn pulls_against_the_truth_are_standard_normal() {
 #[test]
 fn agrees_with_gpu_specter_away_from_its_patch_edges() {
     let (Some((x, grid)), Some(path)) =
-        (extraction(Decorrelation::Signal), shared("extract/frame-gpu_specter-exact.fits"))
+        (extraction(), shared("extract/frame-gpu_specter-exact.fits"))
     else {
         return;
     };
@@ -103,4 +110,34 @@ fn agrees_with_gpu_specter_away_from_its_patch_edges() {
     );
     assert!(median(&moved).unwrap() < 1e-3 && percentile(&moved, 99.0) < 0.02);
     assert!(percentile(&ratio, 100.0) < 1e-3 && percentile(&spread, 100.0) < 1e-3);
+}
+
+/// Bins of a patch of gpu_specter.
+const PATCH: usize = 50;
+
+#[test]
+fn at_the_edges_of_gpu_specters_patches_the_dense_solution_agrees_with_ours() {
+    let (Some((pixels, psf, params)), Some(path)) = (exposure(), shared("extract/frame-gpu_specter-exact.fits")) else {
+        return;
+    };
+    one_blas_thread();
+    let x = extract(&pixels, &psf, &params, |_| ()).unwrap();
+    let flux = FitsReader::open(&path).unwrap().plane("FLUX").unwrap();
+    let (mut ours, mut theirs) = (0.0f64, 0.0f64);
+    // the second sub-bundle, fibres 5-9 with a neighbour at each side, around the edges of two patches
+    for edge in [8 * PATCH, 30 * PATCH] {
+        let window = edge - 40..edge + 40;
+        let grid = Grid { first: params.grid.wave(window.start), n: window.len(), ..params.grid };
+        let full = dense(&psf, 4..11, &grid, &pixels, Decorrelation::Signal);
+        for fiber in 5..10 {
+            for i in edge - 2..edge + 2 {
+                let u = (fiber - 4) * grid.n + i - window.start;
+                let sigma = full.ivar[u].sqrt().recip();
+                let off = |f: f32| (f64::from(f) * grid.step - full.flux[u]).abs() / sigma;
+                (ours, theirs) = (ours.max(off(x.flux[(fiber, i)])), theirs.max(off(flux[(fiber, i)])));
+            }
+        }
+    }
+    println!("largest distance from the dense solution: ours {ours:.1e}, gpu_specter's {theirs:.1e} sigma");
+    assert!(ours < 1e-5 && theirs > 20.0 * ours);
 }

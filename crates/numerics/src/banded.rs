@@ -92,6 +92,21 @@ impl SymmetricBand {
         y
     }
 
+    /// Largest sum of magnitudes in a row: a bound of the eigenvalues (Gershgorin).
+    pub fn largest_row(&self) -> f64 {
+        let mut sums = vec![0.0; self.n];
+        for i in 0..self.n {
+            let first = i.saturating_sub(self.kd);
+            for (j, v) in (first..=i).zip(&self.row(i)[self.kd - (i - first)..]) {
+                sums[i] += v.abs();
+                if j < i {
+                    sums[j] += v.abs();
+                }
+            }
+        }
+        sums.into_iter().fold(0.0, f64::max)
+    }
+
     /// The Cholesky factor `L` of `A = L Lᵀ`.
     ///
     /// # Errors
@@ -155,8 +170,13 @@ impl BandedCholesky {
     /// computed), by the recurrence of Takahashi, Fagan & Chin (1973).
     pub fn inverse_band(&self, width: usize) -> SymmetricBand {
         let mut z = SymmetricBand::zeros(self.l.n, width.max(self.l.kd));
-        panel::add_inverse(&self.l, 1.0, &mut z);
+        self.add_inverse(1.0, &mut z);
         z
+    }
+
+    /// Adds `scale A⁻¹` to `z` within its band.
+    pub(crate) fn add_inverse(&self, scale: f64, z: &mut SymmetricBand) {
+        panel::add_inverse(&self.l, scale, z);
     }
 }
 
@@ -205,6 +225,13 @@ mod tests {
                 assert!((z.get(i, j) - expected[(i, j)]).abs() < 1e-14, "({i}, {j})");
             }
         }
+    }
+
+    #[test]
+    fn the_largest_row_counts_both_sides_of_the_diagonal() {
+        let (a, dense) = random(20, 3);
+        let expected = dense.rows().into_iter().map(|r| r.mapv(f64::abs).sum()).fold(0.0, f64::max);
+        assert!((a.largest_row() - expected).abs() < 1e-14);
     }
 
     #[test]

@@ -3,10 +3,11 @@
 //!
 //! Everything is `f64`, runs on one thread and gives the same bits on every host: no BLAS is called.
 
-pub mod band_completion;
 pub mod banded;
+mod gauss;
 pub mod hermite;
 pub mod interp;
+pub mod lanes;
 pub mod legendre;
 mod panel;
 pub mod rational_sqrt;
@@ -14,12 +15,14 @@ pub mod resample;
 pub mod resolution;
 pub mod robust;
 pub mod shot_noise;
+pub mod simd;
 pub mod spline;
 
 /// Speed of light in km/s, exact by the definition of the metre.
 pub const LIGHT_KMS: f64 = 299_792.458;
 
 pub use banded::{BandedCholesky, SymmetricBand};
+pub use lanes::BandLanes;
 pub use rational_sqrt::RationalSqrt;
 pub use resolution::Resolution;
 

@@ -5,7 +5,10 @@
 //! Anal. 46, 2505, method 3): each of its `N` terms is a shifted banded solve. The root of a matrix whose
 //! entries decay off the diagonal decays too, so a band of it is all of it within rounding.
 
-use crate::{NumericsError, SymmetricBand, panel};
+use crate::{
+    NumericsError, SymmetricBand,
+    lanes::{BandLanes, Lane},
+};
 use std::f64::consts::PI;
 
 /// The approximation `√x ≈ Σ_k weight_k (1 - shift_k / (x + shift_k))` on an interval.
@@ -43,24 +46,60 @@ impl RationalSqrt {
         self.shifts.iter().zip(&self.weights).map(|(s, w)| w * (1.0 - s / (x + s))).sum()
     }
 
-    /// The entries of `A^(1/2)` within `width` diagonals of the main one.
+    /// The entries of `A^(1/2)` within `width` diagonals of the main one; replaces each of `vectors` by its product
+    /// with the whole of `A^(1/2)`.
     ///
     /// # Errors
     /// [`NumericsError::NotPositiveDefinite`] if `a` is not.
-    pub fn band(&self, a: &SymmetricBand, width: usize) -> Result<SymmetricBand, NumericsError> {
+    pub fn band(
+        &self,
+        a: &SymmetricBand,
+        width: usize,
+        vectors: &mut [Vec<f64>],
+    ) -> Result<SymmetricBand, NumericsError> {
         let n = a.order();
         let mut root = SymmetricBand::zeros(n, width);
         let constant: f64 = self.weights.iter().sum();
-        let mut shifted = a.clone();
+        let given = vectors.to_vec();
+        vectors.iter_mut().flatten().for_each(|v| *v *= constant);
         for (&shift, &weight) in self.shifts.iter().zip(&self.weights) {
-            for i in 0..n {
-                shifted.row_mut(i).copy_from_slice(a.row(i));
-                shifted.add(i, i, shift);
+            let mut shifted = a.clone();
+            (0..n).for_each(|i| shifted.add(i, i, shift));
+            let factor = shifted.cholesky()?;
+            factor.add_inverse(-weight * shift, &mut root);
+            for (out, x) in vectors.iter_mut().zip(&given) {
+                out.iter_mut().zip(factor.solve(x)).for_each(|(o, y)| *o -= weight * shift * y);
             }
-            panel::factor(&mut shifted)?;
-            panel::add_inverse(&shifted, -weight * shift, &mut root);
         }
         (0..n).for_each(|i| root.add(i, i, constant));
+        Ok(root)
+    }
+
+    /// [`RationalSqrt::band`] of several matrices at once, with two vectors; `width` is at most the number of entries
+    /// that each row has left of the diagonal.
+    ///
+    /// # Errors
+    /// [`NumericsError::NotPositiveDefinite`] if a matrix is not.
+    pub fn lanes(&self, a: &BandLanes, width: usize, vectors: &mut [[Lane; 2]]) -> Result<BandLanes, NumericsError> {
+        let n = a.order();
+        let mut root = BandLanes::zeros(n, width);
+        let constant: f64 = self.weights.iter().sum();
+        let given = vectors.to_vec();
+        vectors.as_flattened_mut().as_flattened_mut().iter_mut().for_each(|v| *v *= constant);
+        let (mut shifted, mut solved) = (a.clone(), given.clone());
+        for (&shift, &weight) in self.shifts.iter().zip(&self.weights) {
+            shifted.clone_from(a);
+            (0..n).for_each(|i| shifted.diagonal_mut(i).iter_mut().for_each(|v| *v += shift));
+            shifted.factor()?;
+            shifted.add_inverse(-weight * shift, &mut root);
+            solved.clone_from(&given);
+            shifted.solve(&mut solved);
+            let solved = solved.as_flattened().as_flattened();
+            for (o, y) in vectors.as_flattened_mut().as_flattened_mut().iter_mut().zip(solved) {
+                *o -= weight * shift * y;
+            }
+        }
+        (0..n).for_each(|i| root.diagonal_mut(i).iter_mut().for_each(|v| *v += constant));
         Ok(root)
     }
 }
@@ -93,7 +132,8 @@ fn jacobi(u: f64, m1: f64) -> (f64, f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::Array2;
+    use crate::lanes::LANES;
+    use ndarray::{Array1, Array2};
     use ndarray_linalg::{Eigh, UPLO};
 
     #[test]
@@ -125,8 +165,29 @@ mod tests {
         let dense = Array2::from_shape_fn((n, n), |(i, j)| a.get(i, j));
         let (values, vectors) = dense.eigh(UPLO::Lower).unwrap();
         let expected = vectors.dot(&Array2::from_diag(&values.mapv(f64::sqrt))).dot(&vectors.t());
-        let root = RationalSqrt::new(values[0], values[n - 1], 1e-12).band(&a, 20).unwrap();
+        let mut vectors = [vec![1.0; n], (0..n).map(|i| (i as f64).sin()).collect()];
+        let products = vectors.clone().map(|v| expected.dot(&Array1::from(v)));
+        let rational = RationalSqrt::new(values[0], values[n - 1], 1e-12);
+        let root = rational.band(&a, 20, &mut vectors).unwrap();
+        let mut lanes = BandLanes::zeros(n, 3);
         for i in 0..n {
+            for j in i.saturating_sub(3)..=i {
+                let first = lanes.first(i);
+                lanes.row_mut(i)[j - first] = [a.get(i, j); LANES];
+            }
+        }
+        let mut side_by_side: Vec<[Lane; 2]> = (0..n).map(|i| [[1.0; LANES], [(i as f64).sin(); LANES]]).collect();
+        let narrow = rational.lanes(&lanes, 2, &mut side_by_side).unwrap();
+        for i in 0..n {
+            for (v, p) in vectors.iter().zip(&products) {
+                assert!((v[i] - p[i]).abs() < 1e-11);
+            }
+            for (v, p) in side_by_side[i].iter().zip(&products) {
+                assert!(v.iter().all(|v| (v - p[i]).abs() < 1e-11));
+            }
+            for j in i.saturating_sub(2)..=i {
+                assert!(narrow.get(i, j).iter().all(|v| (v - expected[(i, j)]).abs() < 1e-11));
+            }
             for j in i.saturating_sub(20)..=i {
                 assert!((root.get(i, j) - expected[(i, j)]).abs() < 1e-11, "({i}, {j})");
             }

@@ -1,7 +1,7 @@
 //! A spot and its derivatives, for fits.
 
-use crate::gauss_hermite::pixel_integrals;
 use crate::{GaussHermite, Tail};
+use numerics::hermite::pixel_integrals;
 
 /// A spot of unit flux and its derivatives over a box of pixels: [`Derivatives::row`] gives each as `[ny, nx]`,
 /// row-major. Buffers are kept between calls.

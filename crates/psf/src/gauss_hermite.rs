@@ -3,7 +3,7 @@
 //! `core(ix, iy) = Σ_ij c_ij I_i(ix) J_j(iy)`, where `I_i` is the integral of `He_i(t) g(t)` over the pixel,
 //! `t = (x - x0)/σx`, and `He` are the probabilists' Hermite polynomials (formats: Gauss-Hermite PSF).
 
-use numerics::hermite;
+use numerics::{dispatch, hermite::pixel_integrals};
 
 /// Parameters of one spot's shape.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,46 +46,42 @@ impl Tail {
     }
 }
 
-/// Integrals of `He_k g` over `n` pixels from `first` on, for a spot at `centre`: `out[k * n + pixel]`.
-pub(crate) fn pixel_integrals(centre: f64, sigma: f64, first: i64, n: usize, orders: usize, out: &mut Vec<f64>) {
-    const MAX_ORDERS: usize = 16;
-    debug_assert!(orders <= MAX_ORDERS);
-    out.clear();
-    out.resize(orders * n, 0.0);
-    let (mut low, mut high) = ([0.0; MAX_ORDERS], [0.0; MAX_ORDERS]);
-    let edge = |p: usize| (first as f64 + p as f64 - 0.5 - centre) / sigma;
-    hermite::antiderivatives(edge(0), &mut low[..orders]);
-    for p in 0..n {
-        hermite::antiderivatives(edge(p + 1), &mut high[..orders]);
-        for k in 0..orders {
-            out[k * n + p] = high[k] - low[k];
-        }
-        low = high;
-    }
+/// Values side by side: rows of pixels are padded to a multiple of them.
+const LANES: usize = 8;
+
+/// Buffers that are kept between spots.
+#[derive(Debug, Clone, Default)]
+pub struct Scratch {
+    /// Integrals across and along the spot, `[order, pixel]`, those across padded.
+    fx: Vec<f64>,
+    fy: Vec<f64>,
+    /// `Σ_i c_ij I_i` for each `j`, `[order, padded pixel]`.
+    across: Vec<f64>,
 }
 
 impl GaussHermite {
     /// Light in each pixel of the box `[y0, y0 + ny) x [x0, x0 + nx)` of a spot of unit flux centred on
     /// `(x, y)`; row-major `[ny, nx]`, neither clipped nor normalised.
     pub fn integrate(&self, (x, y): (f64, f64), (x0, y0): (i64, i64), (nx, ny): (usize, usize)) -> Vec<f64> {
-        let (mut fx, mut fy) = (Vec::new(), Vec::new());
-        let (mx, my) = (self.degree.0 + 1, self.degree.1 + 1);
-        pixel_integrals(x, self.sigma.0, x0, nx, mx, &mut fx);
-        pixel_integrals(y, self.sigma.1, y0, ny, my, &mut fy);
         let mut out = vec![0.0; nx * ny];
-        let mut across = vec![0.0; nx];
-        for j in 0..my {
-            across.fill(0.0);
-            for i in 0..mx {
-                let c = self.coeff[j * mx + i];
-                if c != 0.0 {
-                    across.iter_mut().zip(&fx[i * nx..(i + 1) * nx]).for_each(|(a, f)| *a += c * f);
-                }
-            }
-            for (row, f) in out.chunks_exact_mut(nx).zip(&fy[j * ny..(j + 1) * ny]) {
-                row.iter_mut().zip(&across).for_each(|(o, a)| *o += f * a);
-            }
-        }
+        self.integrate_into((x, y), (x0, y0), nx, &mut Scratch::default(), &mut out);
+        out
+    }
+
+    /// [`GaussHermite::integrate`] into rows of `nx` pixels.
+    pub fn integrate_into(
+        &self,
+        (x, y): (f64, f64),
+        (x0, y0): (i64, i64),
+        nx: usize,
+        scratch: &mut Scratch,
+        out: &mut [f64],
+    ) {
+        let (mx, my) = (self.degree.0 + 1, self.degree.1 + 1);
+        let (padded, ny) = (nx.next_multiple_of(LANES), out.len() / nx.max(1));
+        pixel_integrals(x, self.sigma.0, x0, padded, mx, &mut scratch.fx);
+        pixel_integrals(y, self.sigma.1, y0, ny, my, &mut scratch.fy);
+        core(&self.coeff, scratch, padded, nx, out);
         if let Some(tail) = self.tail {
             for (iy, row) in out.chunks_exact_mut(nx).enumerate() {
                 for (ix, o) in row.iter_mut().enumerate() {
@@ -93,7 +89,42 @@ impl GaussHermite {
                 }
             }
         }
-        out
+    }
+}
+
+dispatch!(
+    fn core(coeff: &[f64], scratch: &mut Scratch, padded: usize, nx: usize, out: &mut [f64]) -> () = sum | sum
+);
+
+/// `out = Σ_j J_j Σ_i c_ij I_i`.
+#[inline(always)]
+fn sum(coeff: &[f64], scratch: &mut Scratch, padded: usize, nx: usize, out: &mut [f64]) {
+    let Scratch { fx, fy, across } = scratch;
+    let (mx, ny) = (fx.len() / padded, out.len() / nx);
+    across.clear();
+    across.resize(coeff.len() / mx * padded, 0.0);
+    for (coeff, across) in coeff.chunks_exact(mx).zip(across.chunks_exact_mut(padded)) {
+        for (c, fx) in coeff.iter().zip(fx.chunks_exact(padded)) {
+            if *c != 0.0 {
+                for (a, f) in across.as_chunks_mut::<LANES>().0.iter_mut().zip(fx.as_chunks::<LANES>().0) {
+                    for k in 0..LANES {
+                        a[k] = c.mul_add(f[k], a[k]);
+                    }
+                }
+            }
+        }
+    }
+    for (iy, row) in out.chunks_exact_mut(nx).enumerate() {
+        for (at, pixels) in row.chunks_mut(LANES).enumerate() {
+            let mut sum = [0.0; LANES];
+            for (along, across) in fy.chunks_exact(ny).zip(across.chunks_exact(padded)) {
+                let across = &across.as_chunks::<LANES>().0[at];
+                for k in 0..LANES {
+                    sum[k] = along[iy].mul_add(across[k], sum[k]);
+                }
+            }
+            pixels.copy_from_slice(&sum[..pixels.len()]);
+        }
     }
 }
 

@@ -10,5 +10,5 @@ pub mod lamps;
 pub mod series;
 mod spot;
 
-pub use gauss_hermite::{GaussHermite, Tail};
+pub use gauss_hermite::{GaussHermite, Scratch, Tail};
 pub use spot::{Psf, PsfError, Spot};

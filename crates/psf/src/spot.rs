@@ -1,6 +1,6 @@
 //! Traces and spots of a camera's fibres.
 
-use crate::{GaussHermite, Tail};
+use crate::{GaussHermite, Tail, gauss_hermite::Scratch};
 use datamodel::{GaussHermitePsf, psf::LegendreRows};
 use ndarray::Array2;
 use numerics::legendre;
@@ -168,15 +168,38 @@ impl Psf {
     /// The spot of a fibre at a wavelength (Angstrom): negative values are clipped and the sum is 1 over the
     /// box of `2 half_size + 1` pixels, as DESI's extractions define it.
     pub fn spot(&self, fiber: usize, wave: f64) -> Spot {
-        let (x, y) = (self.x(fiber, wave), self.y(fiber, wave));
-        let (x0, y0) = self.corner(x, y);
-        let (nx, ny) = (2 * self.file.half_size.0 + 1, 2 * self.file.half_size.1 + 1);
-        let mut values = self.shape(fiber, wave).integrate((x, y), (x0, y0), (nx, ny));
-        values.iter_mut().for_each(|v| *v = v.max(0.0));
-        let sum: f64 = values.iter().sum();
-        values.iter_mut().for_each(|v| *v /= sum);
+        let (nx, ny) = self.box_size();
+        let mut values = vec![0.0; nx * ny];
+        let (x0, y0) = self.spot_into(fiber, wave, &mut Scratch::default(), &mut values);
         Spot { x0, y0, nx, ny, values }
     }
+
+    /// [`Psf::spot`] into `values`, `[ny, nx]`; returns its first pixel `(x0, y0)`.
+    pub fn spot_into(&self, fiber: usize, wave: f64, scratch: &mut Scratch, values: &mut [f64]) -> (i64, i64) {
+        let (x, y) = (self.x(fiber, wave), self.y(fiber, wave));
+        let corner = self.corner(x, y);
+        self.shape(fiber, wave).integrate_into((x, y), corner, self.box_size().0, scratch, values);
+        values.iter_mut().for_each(|v| *v = v.max(0.0));
+        let scale = 1.0 / total(values);
+        values.iter_mut().for_each(|v| *v *= scale);
+        corner
+    }
+
+    /// Columns and rows of the box of a spot.
+    pub fn box_size(&self) -> (usize, usize) {
+        let (hx, hy) = self.file.half_size;
+        (2 * hx + 1, 2 * hy + 1)
+    }
+}
+
+/// The sum, in eight partial sums.
+fn total(values: &[f64]) -> f64 {
+    let (eights, rest) = values.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for eight in eights {
+        sums.iter_mut().zip(eight).for_each(|(s, v)| *s += v);
+    }
+    sums.iter().chain(rest).sum()
 }
 
 fn series(row: &Array2<f64>, fiber: usize, u: f64) -> f64 {

@@ -1,6 +1,8 @@
 //! A small camera whose PSF resembles a real one, and images of it.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod dense;
+
 use datamodel::{GaussHermitePsf, Header, psf::LegendreRows};
 use extract::{Grid, Params, Pixels};
 use ndarray::Array2;
@@ -123,5 +125,5 @@ pub fn exposure(psf: &Psf, seed: u64) -> Pixels {
     let expected = expectation(psf, &Grid::new(RANGE.0, RANGE.1, 0.8).unwrap());
     let (image, weight) = observe(&expected, seed);
     let mask = no_mask(&image);
-    Pixels::new(image, weight, &mask).0
+    Pixels::new(image, weight, &mask)
 }
