@@ -109,6 +109,9 @@ fn run_claimed(job: &Job, production: &Production, children: &Children, held: &m
     let output = PathBuf::from(production.expand(&job.output));
     crate::production::make_folder(output.parent().unwrap_or(&output))?;
     remove_leftovers(&output);
+    if job.number > 1 {
+        remove_leftovers(&job.record);
+    }
     let before = stamp(&output);
     let inputs = job.inputs.iter().filter_map(|path| file_record(production, path)).collect();
     let mut arguments: Vec<String> = job.arguments.iter().map(|a| production.expand(a)).collect();

@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 
 /// Seconds between touches of a claim.
 pub const HEARTBEAT: u64 = 10;
-/// Seconds without a touch after which a claim from another machine is dead.
-pub const LEASE: u64 = 60;
+/// Time without a touch after which a claim from another machine is dead.
+pub const LEASE: Duration = Duration::from_secs(60);
 
 /// A process, told apart from every other that ever had its id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,7 +130,7 @@ impl Lease {
 
     /// For a look at the states: a claim lives if it was touched lately, by the clock of the file server.
     pub fn at_once() -> Self {
-        Self { watched: None, length: Duration::from_secs(LEASE), now: OnceLock::new() }
+        Self { watched: None, length: LEASE, now: OnceLock::new() }
     }
 
     fn holds(&self, path: &Path, claim: &Metadata) -> bool {

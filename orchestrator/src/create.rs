@@ -6,7 +6,7 @@ use crate::plan::NightPlan;
 use crate::production::{Production, make_folder, write_atomically};
 use crate::scripts;
 use crate::table::Table;
-use crate::{Error, Result, discover};
+use crate::{Error, Result, discover, parallel};
 use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -115,12 +115,12 @@ fn describe(plan: &NightPlan) -> String {
 }
 
 fn write_plans(production: &Production, graph: &Graph, plans: &[NightPlan]) -> Result<()> {
-    for plan in plans {
-        let slice = crate::slice::Slice::new(graph, &[("night", &BTreeSet::from([plan.night.clone()]))])?;
-        let tasks = graph.ids().filter(|task| slice.holds(*task));
-        plan.write(production, &crate::graph_yaml::tasks(graph, tasks))?;
-    }
-    Ok(())
+    let nights = graph.by_night();
+    let write = |plan: &NightPlan| {
+        let tasks = nights.get(plan.night.as_str()).map_or(&[][..], Vec::as_slice);
+        plan.write(production, &crate::graph_yaml::tasks(graph, tasks.iter().copied()))
+    };
+    parallel::map(plans, write).into_iter().collect()
 }
 
 /// Links for files that are given: psfboot to the model of the instrument, psfnight to psfboot.

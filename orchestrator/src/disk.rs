@@ -3,13 +3,13 @@
 use crate::graph::{FileId, Graph};
 use crate::hash::Map;
 use crate::keys::Key;
+use crate::parallel;
 use crate::production::Production;
 use crate::table::Root;
 use std::collections::HashMap;
-use std::fs::Metadata;
+use std::fs::{DirEntry, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Size and time of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,28 +38,11 @@ fn stamp_of(file: &Metadata, link: bool) -> Option<Stamp> {
 /// Size and time of every file of the graph that is there. Each folder is listed once, by as many threads as there are
 /// cores; only the files that the graph knows are looked at.
 pub fn survey(production: &Production, graph: &Graph) -> Vec<Option<Stamp>> {
-    let folders = folders(graph);
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut found = Vec::new();
-        while let Some(files) = folders.get(next.fetch_add(1, Ordering::Relaxed)) {
-            look_into(production, graph, files, &mut found);
-        }
-        found
-    };
     let mut stamps = vec![None; graph.files.len()];
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads()).map(|_| scope.spawn(work)).collect();
-        for found in workers.into_iter().flat_map(|worker| worker.join()) {
-            found.into_iter().for_each(|(file, stamp): (FileId, Stamp)| stamps[file.0 as usize] = Some(stamp));
-        }
-    });
+    for found in parallel::map(&folders(graph), |files| look_into(production, graph, files)) {
+        found.into_iter().for_each(|(file, stamp)| stamps[file.0 as usize] = Some(stamp));
+    }
     stamps
-}
-
-/// Threads for work on many files; a shared file system answers several at once.
-pub fn threads() -> usize {
-    std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 16)
 }
 
 /// The files of each folder.
@@ -94,22 +77,22 @@ fn join_same(graph: &Graph, folders: Vec<Vec<FileId>>) -> Vec<Vec<FileId>> {
     joined.into_values().collect()
 }
 
-fn look_into(production: &Production, graph: &Graph, files: &[FileId], found: &mut Vec<(FileId, Stamp)>) {
+fn look_into(production: &Production, graph: &Graph, files: &[FileId]) -> Vec<(FileId, Stamp)> {
     let (root, path) = graph.path(files[0]);
     let folder = production.root(root).join(path);
     // a folder that is not there holds nothing
-    let Some(entries) = folder.parent().and_then(|folder| std::fs::read_dir(folder).ok()) else { return };
+    let Some(entries) = folder.parent().and_then(|folder| std::fs::read_dir(folder).ok()) else { return Vec::new() };
     let name = |file: FileId| {
         let (_, mut path) = graph.path(file);
         path.drain(..path.rfind('/').map_or(0, |slash| slash + 1));
         path
     };
     let names: Map<String, FileId> = files.iter().map(|file| (name(*file), *file)).collect();
-    for entry in entries.flatten() {
-        let file = entry.file_name().to_str().and_then(|name| names.get(name)).copied();
-        let Some(file) = file else { continue };
-        let Ok(here) = entry.metadata() else { continue };
+    let look = |entry: DirEntry| {
+        let file = *entry.file_name().to_str().and_then(|name| names.get(name))?;
+        let here = entry.metadata().ok()?;
         let seen = if here.file_type().is_symlink() { stamp(&entry.path()) } else { stamp_of(&here, false) };
-        found.extend(seen.map(|stamp| (file, stamp)));
-    }
+        Some((file, seen?))
+    };
+    entries.flatten().filter_map(look).collect()
 }

@@ -111,7 +111,7 @@ mod tests {
         let whole = file(&[7; 2880], "8I7Z9I7Y8I7Y8I7Y", "3284386755");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f.fits");
-        let mut damage_of = |bytes: &[u8]| {
+        let damage_of = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
             damage(&path).unwrap()
         };

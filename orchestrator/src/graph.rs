@@ -1,11 +1,14 @@
 //! The graph: every task of a production, what it needs and what needs it.
 
+use crate::dependents::Dependents;
 use crate::hash::Map;
 use crate::keys::{Key, Space};
 use crate::plan::NightPlan;
 use crate::table::{Pattern, Root, Step, Table};
 use crate::{Error, Result, graph_build, names};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::OnceLock;
 
 /// Index of a task; tasks stand in an order in which each comes after those that make its inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,9 +73,7 @@ pub struct Graph {
     pub unplanned: Vec<Unplanned>,
     pub(crate) needs: Vec<Need>,
     pub(crate) alternatives: Vec<FileId>,
-    // those of task N from dependents_from[N] up to the next
-    pub(crate) dependents: Vec<TaskId>,
-    pub(crate) dependents_from: Vec<u32>,
+    pub(crate) dependents: OnceLock<Dependents>,
     pub(crate) targets: Map<u32, u32>,
 }
 
@@ -118,8 +119,7 @@ impl Graph {
 
     /// The tasks that may need the output of this one.
     pub fn dependents(&self, id: TaskId) -> &[TaskId] {
-        let index = id.0 as usize;
-        &self.dependents[self.dependents_from[index] as usize..self.dependents_from[index + 1] as usize]
+        self.dependents.get_or_init(|| Dependents::of(self)).on(id)
     }
 
     /// The pattern of a file's path.
@@ -178,6 +178,28 @@ impl Graph {
     /// Folder of a task's logs and records: its night, else its step.
     pub fn folder(&self, id: TaskId) -> &str {
         self.night_text(&self.task(id).key).unwrap_or(&self.step(id).name)
+    }
+
+    /// The tasks of each night; one that has no night of its own belongs to those of its inputs.
+    pub fn by_night(&self) -> BTreeMap<&str, Vec<TaskId>> {
+        let mut nights: BTreeMap<&str, Vec<TaskId>> = BTreeMap::new();
+        let mut without: Map<TaskId, BTreeSet<&str>> = Map::default();
+        for task in self.ids() {
+            let own: BTreeSet<&str> = match self.night_text(&self.task(task).key) {
+                Some(night) => BTreeSet::from([night]),
+                None => {
+                    let files = self.needs(task).iter().flat_map(|need| self.alternatives(need));
+                    let makers = files.clone().filter_map(|file| without.get(&self.file(*file).maker?));
+                    let of_makers: BTreeSet<&str> = makers.flatten().copied().collect();
+                    let of_files = files.filter_map(|file| self.night_text(&self.file(*file).key));
+                    let all: BTreeSet<&str> = of_files.chain(of_makers).collect();
+                    without.insert(task, all.clone());
+                    all
+                }
+            };
+            own.into_iter().for_each(|night| nights.entry(night).or_default().push(task));
+        }
+        nights
     }
 
     /// Targets in the brick of a task; 0 if it has none.

@@ -7,6 +7,7 @@ use crate::keys::{Dims, Key, Ranks, Space};
 use crate::plan::{Exposure, NightPlan};
 use crate::table::{Pick, Slot, Table};
 use std::collections::HashSet;
+use std::sync::OnceLock;
 
 /// Night and exposure.
 type Exposed = (u32, u32);
@@ -53,8 +54,7 @@ pub(crate) fn build(table: Table, space: Space, plans: &[NightPlan]) -> Result<G
         unplanned: Vec::new(),
         needs: Vec::new(),
         alternatives: Vec::new(),
-        dependents: Vec::new(),
-        dependents_from: Vec::new(),
+        dependents: OnceLock::new(),
         targets: Map::default(),
     };
     let mut builder = Builder {
@@ -76,7 +76,7 @@ pub(crate) fn build(table: Table, space: Space, plans: &[NightPlan]) -> Result<G
         builder.add_given(step);
         builder.add_step(step);
     }
-    Ok(builder.with_dependents())
+    Ok(builder.graph)
 }
 
 impl Builder {
@@ -174,7 +174,9 @@ impl Builder {
         let output = self.graph.table.steps[step].output;
         let dims = self.graph.table.files[output].dims;
         let lookups: Vec<Lookup> = slots.iter().map(|slot| self.lookup(slot, dims)).collect();
-        for key in self.keys_of_tasks(step, &slots[0], dims) {
+        let keys = self.keys_of_tasks(step, &slots[0], dims);
+        self.by_key[output].reserve(keys.len());
+        for key in keys {
             let first = self.graph.needs.len();
             let lacking = (0..slots.len()).find(|slot| !self.add_needs(*slot, &lookups[*slot], &slots[*slot], &key));
             match lacking {
@@ -322,36 +324,6 @@ impl Builder {
             group[..after].reverse();
         }
         group
-    }
-
-    fn with_dependents(mut self) -> Graph {
-        // counted, then filled in; a task that needs several files of one maker counts once
-        let count = self.graph.tasks.len();
-        let mut from = vec![0u32; count + 1];
-        self.each_edge(|maker, _| from[maker.0 as usize + 1] += 1);
-        (0..count).for_each(|task| from[task + 1] += from[task]);
-        let mut next = from.clone();
-        let mut dependents = vec![TaskId(0); from[count] as usize];
-        self.each_edge(|maker, task| {
-            let place = &mut next[maker.0 as usize];
-            dependents[*place as usize] = task;
-            *place += 1;
-        });
-        self.graph.dependents = dependents;
-        self.graph.dependents_from = from;
-        self.graph
-    }
-
-    fn each_edge(&self, mut visit: impl FnMut(TaskId, TaskId)) {
-        let mut last = vec![None; self.graph.tasks.len()];
-        for task in self.graph.ids() {
-            let files = self.graph.needs(task).iter().flat_map(|need| self.graph.alternatives(need));
-            for maker in files.filter_map(|file| self.graph.file(*file).maker) {
-                if last[maker.0 as usize].replace(task) != Some(task) {
-                    visit(maker, task);
-                }
-            }
-        }
     }
 }
 

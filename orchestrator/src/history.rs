@@ -1,13 +1,12 @@
 //! What was tried before: the attempts at each task, from the logs, claims and records on disk.
 
 use crate::claim::{self, Found, Lease};
-use crate::disk::threads;
 use crate::graph::{Graph, TaskId};
+use crate::parallel;
 use crate::production::Production;
 use crate::record::{Ending, Past};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The attempts at a task.
 #[derive(Debug, Clone, Default)]
@@ -67,20 +66,12 @@ pub fn all(production: &Production, graph: &Graph, lease: &Lease) -> Vec<Option<
             tried.push((task, last.copied().unwrap_or(0), claim));
         }
     }
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut read = Vec::new();
-        while let Some((task, logged, claim)) = tried.get(next.fetch_add(1, Ordering::Relaxed)) {
-            read.push((*task, Box::new(with_records(production, graph, *task, *logged, claim.clone()))));
-        }
-        read
-    };
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads()).map(|_| scope.spawn(work)).collect();
-        for (task, history) in workers.into_iter().filter_map(|worker| worker.join().ok()).flatten() {
-            histories[task.0 as usize] = Some(history);
-        }
+    let read = parallel::map(&tried, |(task, logged, claim)| {
+        Box::new(with_records(production, graph, *task, *logged, claim.clone()))
     });
+    for ((task, _, _), history) in tried.iter().zip(read) {
+        histories[task.0 as usize] = Some(history);
+    }
     histories
 }
 

@@ -1,10 +1,12 @@
 //! plan/NIGHT.yaml: what a raw night holds, and for people the tasks that follow from it.
 
+use crate::parallel;
 use crate::production::{Production, write_atomically};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 /// What an exposure holds.
@@ -33,7 +35,7 @@ pub struct NightPlan {
 }
 
 // the tasks come last, under this line; a reader stops there
-const TASKS: &str = "\ntasks:";
+const TASKS: &str = "tasks:";
 
 impl NightPlan {
     /// Path of a night's plan.
@@ -46,9 +48,8 @@ impl NightPlan {
     /// # Errors
     /// [`Error::Content`] if it is not one that desi_pipe wrote.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-        let head = text.split(TASKS).next().unwrap_or_default();
-        serde_saphyr::from_str(head)
+        let head = head(path).map_err(Error::io("read", path))?;
+        serde_saphyr::from_str(&head)
             .map_err(|e| Error::content(path, format!("{e}\nrun desi_pipe again to write it anew")))
     }
 
@@ -61,7 +62,8 @@ impl NightPlan {
         let entries = std::fs::read_dir(&folder).map_err(Error::io("list", &folder))?;
         let paths: BTreeSet<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
         let plans = paths.iter().filter(|path| path.extension().is_some_and(|e| e == "yaml") && !hidden(path));
-        plans.map(|path| Self::read(path)).collect()
+        let paths: Vec<&PathBuf> = plans.collect();
+        parallel::map(&paths, |path| Self::read(path)).into_iter().collect()
     }
 
     /// Writes the plan, with the tasks given as text below it.
@@ -80,6 +82,19 @@ impl NightPlan {
         text.push_str("# for people: desi_pipe_run derives them anew\ntasks:\n");
         text.push_str(tasks);
         write_atomically(&Self::path(production, &self.night), &text)
+    }
+}
+
+/// The lines before the tasks, of which there may be many.
+fn head(path: &Path) -> std::io::Result<String> {
+    let mut file = BufReader::new(std::fs::File::open(path)?);
+    let mut head = String::new();
+    loop {
+        let start = head.len();
+        if file.read_line(&mut head)? == 0 || head[start..].starts_with(TASKS) {
+            head.truncate(start);
+            return Ok(head);
+        }
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Settings {
     pub retry: Retry,
     /// How often a task is tried again in this run whose attempt the system failed.
     pub retries: u32,
+    /// Time without a sign of life after which a claim from another host is dead.
+    pub lease: Duration,
     /// A file for the lines that the run says.
     pub log: Option<PathBuf>,
 }
@@ -58,7 +60,7 @@ impl Settings {
             Some(only) => graph.ids().map(|task| task == only).collect(),
             None => graph.ids().map(is_asked).collect(),
         };
-        Scope { slice: self.slice.clone(), retry: self.retry, retries: self.retries, wanted }
+        Scope { slice: self.slice.clone(), retry: self.retry, retries: self.retries, lease: self.lease, wanted }
     }
 }
 

@@ -120,6 +120,8 @@ pub struct Scope {
     pub retry: Retry,
     /// How often it tries a task again at once whose attempt the system failed.
     pub retries: u32,
+    /// Time without a sign of life after which a claim from another host is dead.
+    pub lease: Duration,
     /// For each task whether the run is asked to do it.
     pub wanted: Vec<bool>,
 }
@@ -128,7 +130,7 @@ impl Scope {
     /// All tasks, for showing their states.
     pub fn whole(graph: &Graph) -> Self {
         let wanted = vec![false; graph.tasks.len()];
-        Self { slice: Slice::whole(graph), retry: Retry::Nothing, retries: 0, wanted }
+        Self { slice: Slice::whole(graph), retry: Retry::Nothing, retries: 0, lease: claim::LEASE, wanted }
     }
 }
 
@@ -185,7 +187,7 @@ impl<'a> Board<'a> {
     /// Looks at everything once.
     pub fn survey(production: &'a Production, graph: &'a Graph, options: &'a Options, scope: Scope) -> Self {
         let only_shown = scope.retry == Retry::Nothing;
-        let lease = if only_shown { Lease::at_once() } else { Lease::watching(Duration::from_secs(claim::LEASE)) };
+        let lease = if only_shown { Lease::at_once() } else { Lease::watching(scope.lease) };
         // attempts before files: a task that ends in between is seen as done
         let histories = history::all(production, graph, &lease);
         let stamps = disk::survey(production, graph);

@@ -1,12 +1,11 @@
 //! Products read again: is their content what the record of their making says, and are their own checksums right?
 
 use crate::attempt::checksum;
-use crate::disk::{self, threads};
+use crate::disk;
 use crate::graph::TaskId;
 use crate::record::Record;
 use crate::state::{Board, State};
-use crate::{Result, fits, history};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::{Result, fits, history, parallel};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -34,25 +33,12 @@ pub fn verify(board: &Board, tasks: &[TaskId]) -> Result<Report> {
     let made = |task: &TaskId| board.stamp(board.graph.task(*task).output).is_some_and(|stamp| !stamp.link);
     let rests = |task: &TaskId| board.verdict(*task).state != State::Running;
     let tasks: Vec<TaskId> = tasks.iter().copied().filter(|task| made(task) && rests(task)).collect();
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut found = Vec::new();
-        while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
-            found.push((*task, check(board, *task)));
-        }
-        found
-    };
-    let mut found: Vec<(TaskId, Result<Found>)> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads()).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().filter_map(|worker| worker.join().ok()).flatten().collect()
-    });
-    found.sort_by_key(|(task, _)| *task);
     let mut report = Report::default();
-    for (task, found) in found {
+    for (task, found) in tasks.iter().zip(parallel::map(&tasks, |task| check(board, *task))) {
         match found? {
             Found::AsRecorded => report.by_record += 1,
             Found::Whole => report.by_themselves += 1,
-            Found::Damaged(how) => report.damaged.push((task, how)),
+            Found::Damaged(how) => report.damaged.push((*task, how)),
         }
     }
     Ok(report)

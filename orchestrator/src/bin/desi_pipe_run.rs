@@ -1,6 +1,7 @@
 //! `desi_pipe_run`: runs the tasks of a production that are not done.
 
 use clap::Parser;
+use orchestrator::claim;
 use orchestrator::load::{Loaded, load};
 use orchestrator::production::{Place, Production};
 use orchestrator::ranks::{self, Post};
@@ -13,6 +14,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Runs the tasks of a production that are not done; exits with 1 unless all of them are done at the end.
 ///
@@ -56,6 +58,9 @@ struct Args {
     /// How often a task is tried again, after a pause, that the system failed (killed, no space, no memory)
     #[arg(long, default_value_t = 2, value_name = "N")]
     retries: u32,
+    /// Seconds without a sign of life after which another host's task is taken over
+    #[arg(long, default_value_t = claim::LEASE.as_secs(), value_name = "SECONDS")]
+    lease: u64,
     /// File to which the lines that the run says are appended
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -143,6 +148,7 @@ fn settings(args: &Args, loaded: &Loaded) -> Result<Settings> {
         cores,
         retry: if args.retry_failed { Retry::All } else { Retry::System },
         retries: args.retries,
+        lease: Duration::from_secs(args.lease),
         log: args.log.clone(),
     })
 }

@@ -8,7 +8,7 @@ use orchestrator::runner::{self, Settings};
 use orchestrator::slice::{self, Slice};
 use orchestrator::state::{Board, Retry, Scope};
 use orchestrator::status::{self, View};
-use orchestrator::{Result, colour, errors, why};
+use orchestrator::{Result, claim, colour, errors, why};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -157,6 +157,7 @@ fn retry(mut loaded: Loaded, of: &TaskArgs) -> Result<u8> {
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         retry: Retry::All,
         retries: 0,
+        lease: claim::LEASE,
         log: None,
     };
     Ok(runner::run(&loaded, &settings, None)?.exit_code())

@@ -37,7 +37,7 @@ if has full; then echo "ERROR:fake.sh:2: $out: no space left"; exit 4; fi
 if has fail; then echo "ERROR:fake.sh:3: $out: HDU IMAGE: truncated"; echo "INFO:fake.sh:4: end"; exit 1; fi
 if has segv; then kill -SEGV $$; fi
 if has silent; then exit 0; fi
-if has chatty; then head -c 67108864 /dev/zero; echo "the end"; fi
+if has chatty; then head -c "${SPECMILL_SOAK_LOG:-67108864}" /dev/zero; echo "the end"; fi
 temporary=${out%/*}/.$base.fits.$$-0.tmp
 printf '%s' "$text" > "$temporary" && mv "$temporary" "$out" || { rm -f "$temporary"; exit 4; }
 "#;
@@ -121,6 +121,7 @@ impl World {
         command.args(arguments).env_clear().env("PATH", "/usr/bin:/bin").env("WORLD", &self.root);
         command.env("DESI_SPECTRO_DATA", self.root.join("raw")).env("DESI_SPECTRO_REDUX", self.root.join("redux"));
         command.env("SPECPROD", "prod");
+        command.envs(std::env::vars().filter(|(name, _)| name == "SPECMILL_SOAK_LOG"));
         command
     }
 
