@@ -260,7 +260,7 @@ fn a_production_runs_through_a_real_slurm() {
     assert!(submit(&world, "run_slurm_all.sh").status.success());
     wait_for_jobs(&world);
     let open: Vec<_> =
-        world.counts().into_iter().flat_map(|(_, states)| states.into_keys()).filter(|s| s != "done").collect();
+        world.counts().into_values().flat_map(|states| states.into_keys()).filter(|s| s != "done").collect();
     assert_eq!(open, [] as [String; 0]);
     let runs = world.runs();
     assert!(runs.contains(&"desi_extract frame-b0-00000003".into()), "{runs:?}");
