@@ -3,11 +3,8 @@
 use crate::builtin::galaxy::Galaxy;
 use crate::builtin::{galaxy, pca, quasar, star};
 use crate::synthesis::spectrum;
-use crate::template::template_files;
 use crate::{Template, load};
 use datamodel::Result;
-use datamodel::fits::FitsReader;
-use ndarray::{Array2, Ix2};
 use std::path::Path;
 
 /// Observed wavelengths that a model must cover, Angstrom.
@@ -59,11 +56,10 @@ pub struct Library {
     files: Vec<Family>,
 }
 
-/// A template with the coefficients of the spectra that it was made from, if its file has them.
+/// A template whose spectra are drawn.
 #[derive(Debug, Clone)]
 struct Family {
     template: Template,
-    coefficients: Array2<f64>,
     /// Of a galaxy: the rows sorted by the strength of the 4000 A break, and by that of [O II].
     by_break: Vec<usize>,
     by_emission: Vec<usize>,
@@ -82,19 +78,8 @@ impl Library {
     /// # Errors
     /// See [`load`].
     pub fn from_folder(dir: &Path) -> Result<Self> {
-        let folder = [dir.to_path_buf()];
-        let templates = load(&folder)?;
-        let files = template_files(&folder)?;
-        let mut families = Vec::new();
-        for template in templates {
-            let file = files.iter().find(|f| f.file_name().is_some_and(|n| n.to_string_lossy() == template.source));
-            let coefficients = match file {
-                Some(file) => coefficients(file, template.basis.nrows())?,
-                None => Array2::zeros((0, template.basis.nrows())),
-            };
-            families.push(Family::new(template, coefficients));
-        }
-        Ok(Self { files: families })
+        let templates = load(&[dir.to_path_buf()])?;
+        Ok(Self { files: templates.into_iter().map(Family::new).collect() })
     }
 
     /// A spectrum of the kind; `uniform` gives numbers in [0, 1).
@@ -152,26 +137,14 @@ fn model(wave: Vec<f64>, flux: Vec<f64>, spectype: &str, subtype: &str) -> Model
     ModelSpectrum { wave, flux, spectype: spectype.to_string(), subtype: subtype.to_string() }
 }
 
-/// HDU ARCHETYPE_COEFF of a template file; no rows if it is absent or does not fit the basis.
-fn coefficients(file: &Path, nbasis: usize) -> Result<Array2<f64>> {
-    const HDU: &str = "ARCHETYPE_COEFF";
-    let mut fits = FitsReader::open(file)?;
-    let none = Array2::zeros((0, nbasis));
-    if !fits.has(HDU) {
-        return Ok(none);
-    }
-    let table = fits.image_f64(HDU)?.into_dimensionality::<Ix2>();
-    Ok(table.ok().filter(|t| t.ncols() == nbasis && t.iter().all(|c| c.is_finite())).unwrap_or(none))
-}
-
 impl Family {
-    fn new(template: Template, coefficients: Array2<f64>) -> Self {
+    fn new(template: Template) -> Self {
         let mean = |from: f64, to: f64| -> Vec<f64> {
             let (a, b) = (template.wave.partition_point(|w| *w < from), template.wave.partition_point(|w| *w < to));
             let n = (b - a).max(1) as f64;
             let vectors: Vec<f64> =
                 template.basis.rows().into_iter().map(|r| r.slice(ndarray::s![a..b]).sum() / n).collect();
-            coefficients.rows().into_iter().map(|c| c.iter().zip(&vectors).map(|(a, b)| a * b).sum()).collect()
+            template.coefficients.rows().into_iter().map(|c| c.iter().zip(&vectors).map(|(a, b)| a * b).sum()).collect()
         };
         let sorted = |key: Vec<f64>| {
             let mut order: Vec<usize> = (0..key.len()).collect();
@@ -182,7 +155,7 @@ impl Family {
         let blue = mean(3850.0, 3950.0);
         let by_break = sorted(ratio(mean(4000.0, 4100.0), &blue));
         let by_emission = sorted(ratio(mean(3722.0, 3735.0), &mean(3740.0, 3820.0)));
-        Self { template, coefficients, by_break, by_emission }
+        Self { template, by_break, by_emission }
     }
 
     fn draw(&self, kind: Kind, uniform: &mut dyn FnMut() -> f64) -> ModelSpectrum {
@@ -205,7 +178,7 @@ impl Family {
 
     /// Coefficients of a member: of a galaxy that fits the kind.
     fn weights(&self, kind: Kind, uniform: &mut dyn FnMut() -> f64) -> Vec<f64> {
-        let n = self.coefficients.nrows();
+        let n = self.template.coefficients.nrows();
         if n == 0 {
             return self.small_multiples(uniform);
         }
@@ -214,7 +187,7 @@ impl Family {
             Kind::Elg => self.by_emission[n - 1 - (0.4 * uniform() * n as f64) as usize],
             _ => ((uniform() * n as f64) as usize).min(n - 1),
         };
-        self.coefficients.row(row).to_vec()
+        self.template.coefficients.row(row).to_vec()
     }
 
     /// The first vector, upright, with up to a tenth (of its root mean square) of each of the others.

@@ -31,6 +31,9 @@ pub struct Template {
     pub igm: Igm,
     /// Its fit.
     pub method: Method,
+    /// `[nspectrum, nbasis]`, coefficients of spectra that the basis was made from (HDU ARCHETYPE_COEFF); no rows where
+    /// the file does not say.
+    pub coefficients: Array2<f64>,
 }
 
 impl Template {
@@ -81,15 +84,27 @@ impl Template {
         if redshifts.is_empty() || redshifts.windows(2).any(|z| z[0] >= z[1]) || redshifts[0] <= -1.0 {
             return Err(invalid("REDSHIFTS", "ascending values above -1", format!("{} values", redshifts.len())));
         }
+        let coefficients = coefficients(&mut fits, basis.nrows())?;
         let subtype = header.str("RRSUBTYP").unwrap_or_default().trim().to_string();
         let source = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Ok(Self { spectype, subtype, version, source, wave, basis, redshifts, igm, method })
+        Ok(Self { spectype, subtype, version, source, wave, basis, redshifts, igm, method, coefficients })
     }
 
     /// Class and subclass in redrock's notation: `GALAXY`, `STAR:::G`.
     pub fn full_type(&self) -> String {
         if self.subtype.is_empty() { self.spectype.clone() } else { format!("{}:::{}", self.spectype, self.subtype) }
     }
+}
+
+/// HDU ARCHETYPE_COEFF.
+fn coefficients(fits: &mut FitsReader, nbasis: usize) -> Result<Array2<f64>> {
+    const HDU: &str = "ARCHETYPE_COEFF";
+    let none = Array2::zeros((0, nbasis));
+    if !fits.has(HDU) {
+        return Ok(none);
+    }
+    let table = fits.image_f64(HDU)?.into_dimensionality::<Ix2>();
+    Ok(table.ok().filter(|t| t.ncols() == nbasis && t.iter().all(|c| c.is_finite())).unwrap_or(none))
 }
 
 /// The template files of folders (rrtemplate-*.fits) and the files named, sorted by class; of several versions of one
@@ -114,7 +129,7 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<Template>> {
 }
 
 /// The files among `paths`, and those of redrock's name in the folders among them, in order of name.
-pub(crate) fn template_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+fn template_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
         let fail = |source| Error::Io { path: path.clone(), action: "open", source };

@@ -3,6 +3,7 @@
 //! The vectors are piecewise linear in wavelength. Their running integrals are tabulated once, so that the
 //! mean over a bin costs one look-up an edge whatever the template's sampling.
 
+use crate::plausible::Plausible;
 use templates::Template;
 
 /// Vacuum rest wavelengths of the [O II] doublet, whose flux in a galaxy must not be negative.
@@ -76,6 +77,7 @@ pub struct Basis {
     oii: Vec<f64>,
     nodes: Nodes,
     table: Table,
+    plausible: Plausible,
 }
 
 /// The most vectors that a template may have.
@@ -95,7 +97,11 @@ impl Basis {
         let penalised = template.spectype == "GALAXY" && template.method == templates::Method::Pca;
         let oii = if penalised { oii_sums(&template) } else { Vec::new() };
         let nodes = nodes(&template.wave);
-        Self { template, oii, nodes, table }
+        let plausible = match template.method {
+            templates::Method::Pca => Plausible::new(&template.coefficients),
+            templates::Method::Nmf => Plausible::default(),
+        };
+        Self { template, oii, nodes, table, plausible }
     }
 
     /// Number of vectors.
@@ -122,6 +128,11 @@ impl Basis {
     /// What is added to chi2 for a negative [O II] flux: its absolute value in the template's units.
     pub fn penalty(&self, coeff: &[f64]) -> f64 {
         (-self.oii.iter().zip(coeff).map(|(s, c)| s * c).sum::<f64>()).max(0.0)
+    }
+
+    /// What fits of real spectra are like.
+    pub fn plausible(&self) -> &Plausible {
+        &self.plausible
     }
 
     /// The nodes.
@@ -252,6 +263,7 @@ mod tests {
             redshifts: vec![0.0],
             igm: Igm::None,
             method: Method::Pca,
+            coefficients: ndarray::Array2::zeros((0, 0)),
         }
     }
 

@@ -10,8 +10,20 @@ use crate::{
     search::{Minimum, Search},
     spectrum::Target,
 };
+use datamodel::mask::zwarn::NEGATIVE_MODEL;
 use std::sync::Arc;
 use templates::Template;
+
+/// What is known of a target besides its data.
+struct Task<'a> {
+    /// The coarse scan of each template; without them every redshift is tried.
+    scans: Option<&'a [Vec<f64>]>,
+    npixels: usize,
+    prior: Option<&'a Prior>,
+}
+
+/// This many times as many minima are fitted where some are implausible.
+const MORE_MINIMA: usize = 3;
 
 /// Templates prepared for spectra of one range of wavelengths.
 pub struct Finder {
@@ -80,34 +92,80 @@ impl Finder {
         }
         let scans = self.scan(&target, prior);
         let mut data = Data::new(&target);
-        let lowest = |scan: &[f64]| scan.iter().copied().fold(f64::INFINITY, f64::min);
-        let mut order: Vec<(f64, usize)> = scans.iter().enumerate().map(|(t, s)| (lowest(s), t)).collect();
-        order.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut fits: Vec<Minimum> = Vec::new();
-        for (chi2, t) in order {
-            let basis = &self.bases[t];
-            let bound = match self.complete {
-                true => f64::INFINITY,
-                false => classify::bound(&fits, &basis.template.spectype, npixels, self.nminima),
-            };
-            if chi2 - slack(basis, &scans[t], chi2, data.null_chi2) <= bound {
-                let search = Search::new(basis, &mut data, prior);
-                fits.extend(search.minima(t, Some(&scans[t]), self.nminima, bound));
-            }
-        }
-        self.polish(&mut fits, npixels, &mut data, prior);
+        let mut fits = self.plausible_fits(&Task { scans: Some(&scans), npixels, prior }, &mut data);
         self.archetypes.refit(&mut fits, &target, cameras, |t| self.bases[t].template.igm);
         let ranked = self.with_coefficients(classify::rank(fits, npixels, self.nminima), &mut data);
         Answer { npixels, ranked, scans }
     }
 
+    /// The fits of all templates that can be the answer or its rival. If the best one is implausible all such fits are
+    /// marked, so that they rank behind the others; archetypes are real spectra and need no such judgement.
+    fn plausible_fits(&self, task: &Task, data: &mut Data) -> Vec<Minimum> {
+        let fits = self.fits(task, data, false);
+        let ranked = classify::rank(fits.clone(), task.npixels, self.nminima);
+        match ranked.first() {
+            Some(best) if self.archetypes.sets.is_empty() && self.is_implausible(&best.minimum, data) => {
+                self.fits(task, data, true)
+            }
+            _ => fits,
+        }
+    }
+
+    /// The fits of all templates, those with the lowest coarse minimum first; if `judged`, implausible ones are marked.
+    fn fits(&self, task: &Task, data: &mut Data, judged: bool) -> Vec<Minimum> {
+        let scan = |t: usize| task.scans.map(|s| s[t].as_slice());
+        let lowest = |t: usize| scan(t).unwrap_or_default().iter().copied().fold(f64::INFINITY, f64::min);
+        let mut order: Vec<(f64, usize)> = (0..self.bases.len()).map(|t| (lowest(t), t)).collect();
+        order.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut fits: Vec<Minimum> = Vec::new();
+        for (chi2, t) in order {
+            let basis = &self.bases[t];
+            let bound = match self.complete || task.scans.is_none() {
+                true => f64::INFINITY,
+                false => classify::bound(&fits, &basis.template.spectype, task.npixels, self.nminima),
+            };
+            if scan(t).is_some_and(|s| chi2 - slack(basis, s, chi2, data.null_chi2) > bound) {
+                continue;
+            }
+            // behind implausible minima a plausible one may be the answer
+            let nminima = if judged { MORE_MINIMA * self.nminima } else { self.nminima };
+            let mut found = Search::new(basis, data, task.prior).minima(t, scan(t), nminima, bound);
+            self.judge(&mut found, data, judged);
+            fits.extend(found);
+        }
+        if task.scans.is_some() {
+            self.polish(&mut fits, task, data);
+            self.judge(&mut fits, data, judged);
+        }
+        fits
+    }
+
+    /// Marks implausible fits if `judged`.
+    fn judge(&self, fits: &mut [Minimum], data: &mut Data, judged: bool) {
+        for fit in fits.iter_mut().filter(|_| judged) {
+            if self.is_implausible(fit, data) {
+                fit.zwarn |= NEGATIVE_MODEL;
+            }
+        }
+    }
+
+    /// Whether no real spectrum is like a fit.
+    fn is_implausible(&self, fit: &Minimum, data: &mut Data) -> bool {
+        let basis = &self.bases[fit.template];
+        if basis.plausible().is_empty() {
+            return false;
+        }
+        let normal = data.normal(basis, fit.z);
+        basis.plausible().excludes(&normal, &normal.solve(basis.template.method).coeff)
+    }
+
     /// Fits the answer and its rival again, on all points of the fine grid: chi2 may have two minima there.
-    fn polish(&self, fits: &mut [Minimum], npixels: usize, data: &mut Data, prior: Option<&Prior>) {
-        let ranked = classify::rank(fits.to_vec(), npixels, self.nminima);
+    fn polish(&self, fits: &mut [Minimum], task: &Task, data: &mut Data) {
+        let ranked = classify::rank(fits.to_vec(), task.npixels, self.nminima);
         let Some(best) = ranked.first() else { return };
         let decisive = |f: &Minimum| [0.0, best.deltachi2].contains(&(f.chi2 - best.minimum.chi2));
         for fit in fits.iter_mut().filter(|f| self.complete || decisive(f)) {
-            let mut search = Search::new(&self.bases[fit.template], data, prior);
+            let mut search = Search::new(&self.bases[fit.template], data, task.prior);
             *fit = search.refine(fit.grid, fit.template, true);
         }
     }
@@ -141,10 +199,7 @@ impl Finder {
         target.channels.iter_mut().for_each(|c| c.clean(self.coverage));
         let npixels = target.npixels();
         let mut data = Data::new(&target);
-        let mut fits = Vec::new();
-        for (t, basis) in self.bases.iter().enumerate() {
-            fits.extend(Search::new(basis, &mut data, prior).minima(t, None, self.nminima, f64::INFINITY));
-        }
+        let fits = self.plausible_fits(&Task { scans: None, npixels, prior }, &mut data);
         let ranked = self.with_coefficients(classify::rank(fits, npixels, self.nminima), &mut data);
         Answer { npixels, ranked, scans: Vec::new() }
     }

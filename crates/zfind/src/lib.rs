@@ -22,6 +22,7 @@ pub mod model;
 pub mod nnls;
 pub mod observe;
 pub mod output;
+pub mod plausible;
 pub mod plot;
 pub mod prior;
 pub mod rebuild;

@@ -222,6 +222,7 @@ mod tests {
                 redshifts: vec![2.5],
                 igm,
                 method: Method::Pca,
+                coefficients: ndarray::Array2::zeros((0, 0)),
             };
             let z = 2.47;
             let observed: Vec<f64> = wave.iter().map(|w| w * (1.0 + z)).collect();

@@ -52,6 +52,7 @@ mod tests {
             redshifts: vec![z],
             igm,
             method: Method::Pca,
+            coefficients: ndarray::Array2::zeros((0, 0)),
         };
         let normal = Data::new(&target).normal(&Basis::new(template), z);
         let c = &target.channels[0];

@@ -189,7 +189,7 @@ mod tests {
     fn marks_are_round_and_within_the_range() {
         let values = |range, n| ticks(range, n).into_iter().map(|t| t.1).collect::<Vec<_>>();
         assert_eq!(values((3600.0, 9800.0), 7), ["4000", "5000", "6000", "7000", "8000", "9000"]);
-        assert_eq!(values((-0.31, 0.9), 6), ["-0.2", "0.0", "0.2", "0.4", "0.6", "0.8"]);
+        assert_eq!(values((-0.31, 0.9), 7), ["-0.2", "0.0", "0.2", "0.4", "0.6", "0.8"]);
         assert!(ticks((1.0, 1.0), 5).is_empty() && ticks((f64::NAN, 1.0), 5).is_empty());
     }
 

@@ -43,12 +43,12 @@ fn sdss_spectra_get_the_surveys_answer_as_often_as_from_redrock() {
     assert!(right[0] >= 66 && right[1] >= 36 && right[2] >= 10, "{right:?} of {total:?}");
 }
 
-/// The built-in templates get at least 60% of the galaxies and quasars right.
+/// The built-in templates get at least 80% of what redrock's get right.
 #[test]
 fn builtin_templates_find_most_sdss_redshifts() {
     let Some((right, total)) = score(templates::builtin()) else { return };
     eprintln!("built-in templates: {right:?} of {total:?} galaxies, quasars, stars");
-    assert!(right[0] + right[1] >= (total[0] + total[1]) * 6 / 10, "{right:?} of {total:?}");
+    assert!(right[0] >= 53 && right[1] >= 29 && right[2] >= 8, "{right:?} of {total:?}");
 }
 
 /// Right answers and spectra, of galaxies, quasars and stars.

@@ -221,6 +221,7 @@ pub(crate) fn template() -> Template {
         redshifts: default_redshifts("GALAXY"),
         igm: Igm::None,
         method: Method::Pca,
+        coefficients: Array2::zeros((0, 0)),
     }
 }
 

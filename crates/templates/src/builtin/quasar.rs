@@ -244,5 +244,6 @@ fn template(subtype: &str, (z_first, z_last): (f64, f64), family: &[Vec<f64>]) -
         redshifts: (0..=steps as usize).map(|i| (1.0 + z_first) * 10f64.powf(5e-4 * i as f64) - 1.0).collect(),
         igm: Igm::Kamble20,
         method: Method::Pca,
+        coefficients: ndarray::Array2::zeros((0, 0)),
     }
 }

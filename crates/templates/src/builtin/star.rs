@@ -89,6 +89,7 @@ pub(crate) fn templates() -> Vec<Template> {
                 redshifts: default_redshifts("STAR"),
                 igm: Igm::None,
                 method: Method::Pca,
+                coefficients: Array2::zeros((0, 0)),
             }
         })
         .collect()

@@ -23,6 +23,7 @@ pub fn template(spectype: &str, lines: [f64; 3]) -> Template {
         redshifts: (0..400).map(|i| 10f64.powf(3e-4 * f64::from(i)) - 1.0).collect(),
         igm: Igm::None,
         method: Method::Pca,
+        coefficients: ndarray::Array2::zeros((0, 0)),
     }
 }
 
