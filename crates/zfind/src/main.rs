@@ -73,6 +73,10 @@ fn run(args: Args) -> step::Result {
         let what = if args.targetids.is_empty() { "it holds no spectrum" } else { "it holds none of the --targetids" };
         return Err(step::Error::data(&infiles[0], what));
     }
+    let absent: Vec<_> = args.targetids.iter().filter(|id| inputs.targets.iter().all(|t| t.id != **id)).collect();
+    if !absent.is_empty() {
+        log::warn!("--targetids: {absent:?} are in none of the files");
+    }
     let nminima = args.nminima.unwrap_or(if archetypes.is_some() { 9 } else { 3 });
     let finder = Finder::new(templates, inputs.range(), usize::from(nminima), args.details.is_some())
         .with_archetypes(archetypes.unwrap_or_default());

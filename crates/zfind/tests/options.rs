@@ -168,7 +168,9 @@ fn the_file_has_redrocks_keywords_and_tables() {
     scores.set("MEDIAN_FLUX", "", ColumnData::F32(vec![1.0; 4]));
     s.scores = Some(scores);
     write_raw(&s, &folder.path("s.fits"), Width::Usual, &[]);
-    let z = folder.fit("z.fits", &["--targetids", "9,5"]);
+    let (code, log) = folder.run("z.fits", &["--targetids", "9,5,77"]);
+    assert!(code == Some(0) && log.contains("[77] are in none of the files"), "{log}");
+    let z = Zbest::read(&folder.path("z.fits")).unwrap();
     assert_eq!(z.redshifts.iter().map(|r| r.targetid).collect::<Vec<_>>(), [5, 9]);
     assert!(z.redshifts.iter().all(is_found));
     let mut fits = FitsReader::open(&folder.path("z.fits")).unwrap();

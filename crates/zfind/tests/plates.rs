@@ -22,6 +22,11 @@ const NWAVE: usize = 4700;
 
 /// A spPlate file of single spectra of one plate; bins that a file lacks have ivar 0.
 fn write_plate(files: &[PathBuf], path: &Path, keywords: &[(&str, f64)]) {
+    write_damaged_plate(files, path, keywords, |_| ());
+}
+
+/// The same, its planes (flux, ivar, dispersion) changed.
+fn write_damaged_plate(files: &[PathBuf], path: &Path, keywords: &[(&str, f64)], damage: impl Fn(&mut [Array2<f32>])) {
     let n = files.len();
     let mut planes: Vec<Array2<f32>> = vec![Array2::zeros((n, NWAVE)); 3];
     let mut mask = Array2::<u32>::zeros((n, NWAVE));
@@ -43,6 +48,7 @@ fn write_plate(files: &[PathBuf], path: &Path, keywords: &[(&str, f64)]) {
         ra.push(all.floats("PLUG_RA").unwrap()[0]);
         types.push(all.strings("OBJTYPE").unwrap()[0].clone());
     }
+    damage(&mut planes);
     let mut header = Header::new();
     for (key, value) in keywords {
         match key.starts_with("COEFF") {
@@ -82,7 +88,7 @@ fn a_plate_gets_the_answers_of_its_spectra() {
     let plate = folder.path().join("spPlate-4391-55866.fits");
     write_plate(&files, &plate, &KEYWORDS);
     let (single, _, expected) = common::fit(&files, templates.clone());
-    let (inputs, finder, answers) = common::fit(&[plate.clone()], templates);
+    let (inputs, finder, answers) = common::fit(std::slice::from_ref(&plate), templates);
     assert_eq!(inputs.targets.len(), files.len());
     for (i, (answer, e)) in answers.iter().zip(&expected).enumerate() {
         assert_eq!(inputs.targets[i].id, single.targets[i].id);
@@ -132,4 +138,30 @@ fn a_plate_without_its_wavelengths_or_number_is_refused() {
         let error = Inputs::read(&[plate], &[]).err().unwrap().to_string();
         assert!(error.contains(told), "{error}");
     }
+}
+
+/// Fibres without numbers, with negative weights or without a dispersion cost no other fibre.
+#[test]
+fn bad_fibres_of_a_plate_cost_no_other() {
+    let (Some(files), Some(templates)) = (files_of_a_plate(), common::redrock_templates()) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (good, bad) = (folder.path().join("good.fits"), folder.path().join("bad.fits"));
+    write_plate(&files, &good, &KEYWORDS);
+    write_damaged_plate(&files, &bad, &KEYWORDS, |planes| {
+        planes[0].row_mut(1).fill(f32::NAN);
+        planes[1].row_mut(3).mapv_inplace(|w| -w);
+        planes[2].row_mut(4).fill(f32::NAN);
+    });
+    let (_, finder, expected) = common::fit(&[good], templates);
+    let inputs = Inputs::read(&[bad], &[]).unwrap();
+    let found: Vec<Answer> = inputs.targets.iter().map(|t| finder.run(inputs.target(t), None)).collect();
+    for i in [0, 2, 5] {
+        assert_eq!(found[i], expected[i]);
+    }
+    assert_eq!((found[1].npixels, found[3].npixels), (0, 0));
+    // a dispersion of 2 bins is taken instead
+    assert!(
+        found[4].npixels == expected[4].npixels
+            && found[4].ranked[0].minimum.chi2 != expected[4].ranked[0].minimum.chi2
+    );
 }
