@@ -1,5 +1,7 @@
 //! The program on files: one group or all, and two processes that add to the same brick at once.
 
+#![allow(clippy::unwrap_used)]
+
 use assert_cmd::{Command, cargo::CommandCargoExt};
 use calibrate::testing::{Instrument, fibermap_of, frame_of};
 use datamodel::{Band, ColumnData, Spectra};

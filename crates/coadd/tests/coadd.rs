@@ -1,5 +1,7 @@
 //! Sums against the truth that the exposures were made from, and exposures that are damaged or absent.
 
+#![allow(clippy::unwrap_used)]
+
 use coadd::{Error, Options, merge, over_exposures};
 use datamodel::{
     Band, BandSpectra, ColumnData, Fibermap, Header, Spectra, Table,

@@ -2,6 +2,8 @@
 //!
 //! Needs a Python with desispec, named by SPECMILL_PYTHON (scripts/setup makes one); skipped without.
 
+#![allow(clippy::unwrap_used)]
+
 use std::process::Command;
 
 #[test]

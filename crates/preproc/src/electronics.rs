@@ -34,7 +34,8 @@ impl Electronics {
     /// What is wrong with the text: not TOML, an unknown key, a number that cannot be.
     pub fn parse(text: &str) -> Result<Self, String> {
         let electronics: Self = toml::from_str(text).map_err(|e| e.to_string())?;
-        if let Some((pair, share)) = electronics.crosstalk.iter().find(|(_, share)| !(share.abs() < 1.0)) {
+        let share_is_one = |share: &f32| share.abs() < 1.0;
+        if let Some((pair, share)) = electronics.crosstalk.iter().find(|(_, share)| !share_is_one(share)) {
             return Err(format!("crosstalk {pair}: expected a share between -1 and 1, found {share}"));
         }
         let wrong = |t: &Trail| !(t.amplitude.abs() < 1.0 && t.width > 0.0 && t.width.is_finite());
