@@ -4,6 +4,7 @@
 mod apply;
 mod check;
 mod common_spectrum;
+mod cosmics;
 mod select;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -11,4 +12,5 @@ pub mod testing;
 pub use apply::{divide_by_calibration, divide_by_fiberflat, subtract_sky};
 pub use check::{Product, check};
 pub use common_spectrum::{CommonSpectrum, NormalEquations};
+pub use cosmics::flag_cosmics;
 pub use select::{fiberflat_rows, frame_rows, mean_resolution, sky_rows};

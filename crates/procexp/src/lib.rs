@@ -1,6 +1,8 @@
 //! Flat, sky and calibration applied to a frame, in that order: the calibrated frame.
 
 pub mod scores;
+mod tracers;
+pub mod tsnr;
 
 use datamodel::{Fiberflat, FluxCalib, Frame, Sky, units};
 use scores::Stage;
@@ -46,22 +48,35 @@ impl Calibrations<'_> {
 ///
 /// # Errors
 /// Those of [`Calibrations::validate`].
-pub fn run(mut frame: Frame, calibrations: Calibrations) -> Result<Frame, Error> {
+pub fn run(frame: Frame, calibrations: Calibrations) -> Result<Frame, Error> {
     calibrations.validate()?;
+    Ok(calibrated(sky_subtracted(frame, calibrations), calibrations))
+}
+
+/// The frame divided by the fibre flat, less the sky, without what cosmic rays left: an sframe, in electron/Angstrom.
+pub fn sky_subtracted(mut frame: Frame, calibrations: Calibrations) -> Frame {
     if let Some(flat) = calibrations.fiberflat {
         calibrate::divide_by_fiberflat(&mut frame, flat);
         scores::append(&mut frame, Stage::Flatfielded);
     }
     if let Some(sky) = calibrations.sky {
         calibrate::subtract_sky(&mut frame, sky);
+        let hits = calibrate::flag_cosmics(&mut frame);
+        log::info!("{hits} spikes of cosmic rays masked");
         scores::append(&mut frame, Stage::SkySubtracted);
     }
+    frame
+}
+
+/// An sframe divided by the flux calibration.
+pub fn calibrated(mut frame: Frame, calibrations: Calibrations) -> Frame {
     if let Some(calib) = calibrations.calib {
         calibrate::divide_by_calibration(&mut frame, calib);
         frame.header.set("BUNIT", units::FLUX, "");
         scores::append(&mut frame, Stage::Calibrated);
+        tsnr::append(&mut frame, calibrations.fiberflat, calib);
     }
-    Ok(frame)
+    frame
 }
 
 #[cfg(test)]
@@ -115,6 +130,9 @@ mod tests {
         let scores = cframe.scores.unwrap();
         assert_eq!(scores.ints("TARGETID").unwrap().len(), nspec);
         assert!(scores.floats("MEDIAN_CALIB_FLUX_B").unwrap()[19] > 300.0);
+        // what an exposure tells about a redshift does not depend on what a fibre holds: nothing or three times the sky
+        let tsnr2 = scores.floats("TSNR2_LRG_B").unwrap();
+        assert!(tsnr2[0] > 0.0 && (tsnr2[3] / tsnr2[0] - 1.0).abs() < 0.15, "{} {}", tsnr2[0], tsnr2[3]);
     }
 
     #[test]

@@ -21,6 +21,9 @@ struct Args {
     /// Calibrated frame to write (cframe-CAMERA-EXPID.fits)
     #[arg(short, long)]
     outfile: PathBuf,
+    /// Sky-subtracted frame before the flux calibration to write too (sframe-CAMERA-EXPID.fits)
+    #[arg(long, requires = "sky")]
+    sframe: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -35,8 +38,8 @@ fn run(args: Args) -> step::Result {
     calibrations.validate().map_err(step::Error::usage)?;
     let frame = Frame::read(&args.infile)?;
     check(&args, &frame, &calibrations)?;
-    let mut cframe = procexp::run(frame, calibrations).map_err(step::Error::usage)?;
-    step::stamp(&mut cframe.header);
+    let mut frame = procexp::sky_subtracted(frame, calibrations);
+    step::stamp(&mut frame.header);
     let inputs = [
         ("IN_FRAME", Some(&args.infile)),
         ("FIBERFLT", args.fiberflat.as_ref()),
@@ -44,10 +47,11 @@ fn run(args: Args) -> step::Result {
         ("IN_CALIB", args.calib.as_ref()),
     ];
     for (key, path) in inputs {
-        path.into_iter().for_each(|p| step::record_input(&mut cframe.header, key, p));
+        path.into_iter().for_each(|p| step::record_input(&mut frame.header, key, p));
     }
-    cframe.write(&args.outfile)?;
-    Ok(vec![args.outfile])
+    args.sframe.iter().try_for_each(|path| frame.write(path))?;
+    procexp::calibrated(frame, calibrations).write(&args.outfile)?;
+    Ok(args.sframe.into_iter().chain([args.outfile]).collect())
 }
 
 /// That every calibration is one of this frame's camera.

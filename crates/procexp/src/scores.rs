@@ -52,15 +52,20 @@ pub fn append(frame: &mut Frame, stage: Stage) {
     let column = |k: usize| ColumnData::F32(rows.iter().map(|r| r[k]).collect());
     let (name, quantity) = stage.names();
     let (total, letter) = (if quantity == "FLUX" { "INTEG" } else { "SUM" }, band.letter().to_ascii_uppercase());
+    table_of(frame)
+        .set(&format!("{total}_{name}_{quantity}_{letter}"), "", column(0))
+        .set(&format!("MEDIAN_{name}_{quantity}_{letter}"), "", column(1))
+        .set(&format!("MEDIAN_{name}_SNR_{letter}"), "", column(2));
+}
+
+/// The SCORES of a frame, with TARGETID.
+pub(crate) fn table_of(frame: &mut Frame) -> &mut Table {
     let targetids = frame.fibermap.targetids();
     let scores = frame.scores.get_or_insert_with(Table::new);
     if scores.column("TARGETID").is_none() {
         scores.set("TARGETID", "", ColumnData::I64(targetids));
     }
     scores
-        .set(&format!("{total}_{name}_{quantity}_{letter}"), "", column(0))
-        .set(&format!("MEDIAN_{name}_{quantity}_{letter}"), "", column(1))
-        .set(&format!("MEDIAN_{name}_SNR_{letter}"), "", column(2));
 }
 
 /// Integral, median and median S/N of spectrum `i`; masked bins count in none.
