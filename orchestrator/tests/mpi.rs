@@ -165,3 +165,54 @@ fn a_rank_that_dies_and_a_child_that_is_killed_cost_their_task_only() {
     assert_eq!(ends(mpirun(&world, 2, &["--jobs", "1", "--retry-failed"])), Some(0), "{}", said(&world));
     assert_eq!(world.count("done"), 19);
 }
+
+#[test]
+fn without_rank_zero_the_others_end() {
+    let world = World::new();
+    let exposures: Vec<(&str, u32)> = [("arc", 1)].into_iter().chain((2..=9).map(|n| ("flat", n))).collect();
+    world.night("20260101", &exposures, &["b0"]);
+    world.pipe(&[]);
+    assert_eq!(world.run(&["--last", "psfcombine"]).0, 0);
+    (2..=9).for_each(|n| world.order(&format!("slow-frame-b0-{n:08}")));
+    let started = Instant::now();
+    let child = mpirun(&world, 3, &["--jobs", "1"]);
+    let is_first = |pid: &i32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        String::from_utf8_lossy(&environment).contains("OMPI_COMM_WORLD_RANK=0\0")
+    };
+    let first = loop {
+        if let Some(pid) = owners(&world).into_iter().find(is_first) {
+            break pid;
+        }
+        assert!(started.elapsed() < Duration::from_secs(30), "{}", said(&world));
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    // SAFETY: kill takes plain numbers.
+    unsafe { libc::kill(first, libc::SIGKILL) };
+    ends(child);
+    assert!(started.elapsed() < Duration::from_secs(30), "nobody waits for the dead");
+    assert!(world.count("done") < 19);
+    assert_eq!(ends(mpirun(&world, 2, &["--jobs", "1"])), Some(0), "{}", said(&world));
+    assert_eq!(world.count("done"), 19);
+}
+
+#[test]
+fn scripts_start_ranks_and_say_what_failed() {
+    let world = World::new();
+    world.night("20260101", &[("arc", 1), ("flat", 2), ("science", 3)], &["b0"]);
+    world.pipe(&["--shell_mpi_run", "mpirun --oversubscribe -np", "--shell_max_cores", "2"]);
+    world.order("fail-sky-b0-00000003");
+    let run = || {
+        let mut command = Command::new(world.prod("run/scripts/run_shell_all.sh"));
+        command.env("WORLD", &world.root).env("OMPI_ALLOW_RUN_AS_ROOT", "1");
+        command.env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1").output().unwrap()
+    };
+    let output = run();
+    // mpirun itself returns 0
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(world.state("sky-b0-00000003").0, "failed");
+    world.revoke("fail-sky-b0-00000003");
+    world.touch(&world.raw("20260101", "pix-b0-00000003.fits"));
+    assert_eq!(run().status.code(), Some(0));
+    assert_eq!(world.state("zbest-A").0, "done");
+}
