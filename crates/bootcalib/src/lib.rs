@@ -40,7 +40,9 @@ pub fn run(
     let traces = trace::trace(flat)?;
     report(&traces.seen);
     let ny = arc.pix.nrows();
-    let peaks: Vec<_> = (0..traces.seen.len()).into_par_iter().map(|f| spectra::peaks(arc, &traces, f)).collect();
+    // what lies where the flat shows no fibre is a defect or a neighbour's light
+    let lines_of = |f: usize| if traces.seen[f] { spectra::peaks(arc, &traces, f) } else { Vec::new() };
+    let peaks: Vec<_> = (0..traces.seen.len()).into_par_iter().map(lines_of).collect();
     let found = wavelengths::solve(&peaks, lines, nominal, ny, degree + 1)?;
     let rows = |coeff| LegendreRows { wavemin: found.range.0, wavemax: found.range.1, coeff };
     let x = columns(&traces, &found.coeff, ny, degree + 1)?;

@@ -14,6 +14,8 @@ const BACKGROUND: usize = 101;
 /// Distance below which two lines are one, and half window of the centroid, rows.
 const SEPARATION: f64 = 2.5;
 const HALF_WINDOW: usize = 3;
+/// Relative difference from the median width of a fibre's lines; blends of two lines pass.
+const WIDTH_TOLERANCE: f64 = 0.4;
 
 /// Lines of a fibre, centres in rows, ascending.
 pub fn peaks(arc: &Image, traces: &Traces, fiber: usize) -> Vec<Peak> {
@@ -37,7 +39,16 @@ pub fn peaks(arc: &Image, traces: &Traces, fiber: usize) -> Vec<Peak> {
             _ => found.push(peak),
         }
     }
-    found
+    alike(found)
+}
+
+/// The peaks that are as wide as lines are: cosmic rays are narrower, saturated lines wider.
+fn alike(mut peaks: Vec<Peak>) -> Vec<Peak> {
+    let widths: Vec<f64> = peaks.iter().map(|p| p.sigma).collect();
+    if let Some(typical) = robust::median(&widths) {
+        peaks.retain(|p| (p.sigma / typical - 1.0).abs() < WIDTH_TOLERANCE);
+    }
+    peaks
 }
 
 /// Light of a fibre in each row, weighted with the fibre's Gaussian profile, and its inverse variance.

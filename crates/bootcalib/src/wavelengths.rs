@@ -16,6 +16,9 @@ const TRIALS: usize = 5;
 /// Shift between neighbours that is searched, pixels, and its step.
 const SHIFT: f64 = 8.0;
 const SHIFT_STEP: f64 = 0.25;
+/// A fibre follows its neighbour if it shows this fraction of the neighbour's lines: what a fibre with a defect shows must
+/// not lead the next ones astray; the surface finds its lines later.
+const LEAST_SHARED: f64 = 0.6;
 /// Tolerance of a line against its neighbour's and against the surface, pixels.
 const NEAR: f64 = 1.2;
 const SURFACE_NEAR: f64 = 0.8;
@@ -166,7 +169,7 @@ fn follow(known: &Solution, from: &[Peak], to: &[Peak], waves: &[f64], ny: usize
     let terms = known.coeff.len().min(u.len().saturating_sub(2));
     let start = legendre::fit(&u, &y, &vec![1.0; u.len()], terms).ok()?;
     let solution = identify::refine(start, to, waves, ny, &NEIGHBOUR_ROUNDS)?;
-    (2 * solution.matches.len() >= known.matches.len().min(2 * LEAST_PEAKS)).then_some(solution)
+    (solution.matches.len() as f64 >= LEAST_SHARED * known.matches.len() as f64).then_some(solution)
 }
 
 /// Range of wavelengths over the CCD, with a margin of 1 Angstrom.

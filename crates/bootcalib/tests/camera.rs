@@ -89,17 +89,23 @@ fn lamps_that_did_not_light_and_faint_lamps() {
 }
 
 #[test]
-fn a_bad_column_through_a_trace_and_another_through_the_middle_of_a_bundle() {
+fn bad_columns_through_a_trace_between_two_and_over_a_whole_fibre() {
     let scene = Scene::new(Band::R, &[], 5);
     let (mut flat, mut arc) = (scene.flat(), scene.arc(&lamps::builtin()));
     let column = scene.model.psf.x(30, 6700.0).round() as usize;
     for image in [&mut flat, &mut arc] {
-        for x in [column, column + 60] {
+        // the last seven hide fibre 10 altogether
+        let hidden = scene.model.psf.x(10, 6700.0).round() as usize;
+        for x in [column, column + 60].into_iter().chain(hidden - 3..=hidden + 3) {
             image.pix.column_mut(x).fill(0.0);
             image.mask.column_mut(x).fill(ccd::DEAD);
         }
     }
-    let (x, y) = scene.errors(&scene.run(&flat, &arc).unwrap(), &[]);
+    let boot = scene.run(&flat, &arc).unwrap();
+    let (x, y) = scene.errors(&boot, &[10]);
+    let (_, hidden) = scene.errors(&boot, &(0..50).filter(|f| *f != 10).collect::<Vec<_>>());
+    println!("bad columns: rms {x:.4} {y:.4} pixels, of the hidden fibre {hidden:.3}");
+    assert!(hidden < 0.3, "hidden fibre: {hidden:.3} pixels");
     assert!(x < 0.05 && y < 0.06, "rms {x:.4} {y:.4} pixels");
 }
 

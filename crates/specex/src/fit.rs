@@ -60,6 +60,11 @@ const GAUSSIAN_FLOOR: f64 = 0.004;
 const PEAK: f64 = 0.1;
 /// Pixels are rejected beyond this many sigmas, the model being wrong by a fraction of the spot's peak.
 const REJECT: f64 = 6.0;
+/// Spots are dropped whose core is so many widths worse than the others of their line, or that bad before and after
+/// places and widths were fitted (chi2 per pixel, the model being wrong by a tenth of the peak): a saturated line is bad
+/// in all fibres.
+const SPOT_REJECT: f64 = 5.0;
+const HOPELESS: [f64; 2] = [6.0, 3.0];
 /// Largest change of a place and of a width in one step, pixels.
 const LARGEST_SHIFT: f64 = 0.7;
 const LARGEST_WIDTH: f64 = 0.2;
@@ -207,11 +212,12 @@ impl Fit {
         self.reject(0.05);
         let traces = Free { axes: TRACE_AXES, shape: Vec::new() };
         self.iterate(&Free::default(), 1, GAUSSIAN_FLOOR)?;
+        self.reject_spots(HOPELESS[0]);
         self.iterate(&traces, 4, GAUSSIAN_FLOOR)?;
         let widths = Free { axes: AXES, shape: vec![SIGMA_X, SIGMA_Y] };
         self.iterate(&widths, 3, GAUSSIAN_FLOOR)?;
         self.reject(0.02);
-        self.reject_spots();
+        self.reject_spots(HOPELESS[1]);
         self.iterate(&widths, 6, GAUSSIAN_FLOOR)
     }
 
@@ -336,8 +342,8 @@ impl Fit {
         })
     }
 
-    /// Drops spots that fit much worse than the others of their line: saturated, hit or blended ones.
-    fn reject_spots(&mut self) {
+    /// Drops spots that are saturated, hit or blended.
+    fn reject_spots(&mut self, hopeless: f64) {
         let image = self.patch.render(&self.model, self.half);
         let nl = self.model.nline();
         for line in 0..nl {
@@ -350,7 +356,7 @@ impl Fit {
                 .collect();
             let (Some(level), Some(width)) = (robust::median(&chi2), robust::mad_sigma(&chi2)) else { continue };
             for (spot, value) in spots.iter().zip(&chi2) {
-                if *value > level + 5.0 * width.max(0.4) {
+                if *value > (level + SPOT_REJECT * width.max(0.4)).min(hopeless) {
                     self.model.active[*spot] = false;
                     self.blind(spot / nl, spot % nl);
                 }
