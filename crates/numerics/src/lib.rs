@@ -1,7 +1,8 @@
 //! Maths without I/O: banded symmetric algebra, resolution matrices, resampling, splines, Legendre and
 //! Hermite series, robust statistics.
 //!
-//! Everything is `f64`, runs on one thread and gives the same bits on every host: no BLAS is called.
+//! Everything but the images of [`shot_noise`] is `f64`, runs on one thread and gives the same bits on every host: no BLAS
+//! is called.
 
 pub mod banded;
 mod gauss;

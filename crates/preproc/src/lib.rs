@@ -102,7 +102,7 @@ pub fn preprocess(
 }
 
 /// Rows and columns of the CCD whose amplifiers these are.
-pub fn trimmed(amplifiers: &[Amplifier]) -> (usize, usize) {
+fn trimmed(amplifiers: &[Amplifier]) -> (usize, usize) {
     let extent = |end: fn(&Amplifier) -> usize| amplifiers.iter().map(end).max().unwrap_or(0);
     (extent(|a| a.ccd.y1), extent(|a| a.ccd.x1))
 }

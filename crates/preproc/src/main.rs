@@ -83,7 +83,7 @@ fn run(args: Args) -> step::Result {
         pixflat: read_plane(pixflat.as_deref())?,
         mask: mask.as_deref().map(read_mask).transpose()?,
         electronics: electronics.as_deref().map(read_electronics).transpose()?.unwrap_or_default(),
-        traces: args.scattered_light.as_deref().map(read_psf).transpose()?,
+        traces: args.scattered_light.as_deref().map(|path| read_psf(path, args.camera)).transpose()?,
     };
     let fibermap = args.fibermap.as_deref().map(|path| petal(path, args.camera)).transpose()?;
 
@@ -157,8 +157,14 @@ fn read_electronics(path: &Path) -> Result<Electronics, Error> {
     Electronics::parse(&text).map_err(|error| Error::data(path, error))
 }
 
-fn read_psf(path: &Path) -> Result<Psf, Error> {
-    Psf::new(GaussHermitePsf::read(path)?).map_err(|error| Error::data(path, error))
+fn read_psf(path: &Path, camera: Camera) -> Result<Psf, Error> {
+    let file = GaussHermitePsf::read(path)?;
+    match file.camera() {
+        Some(other) if other != camera => {
+            Err(Error::data(path, format!("expected the PSF of {camera}, found {other}")))
+        }
+        _ => Psf::new(file).map_err(|error| Error::data(path, error)),
+    }
 }
 
 /// A file and its first HDU: calibration images are there under any name.
