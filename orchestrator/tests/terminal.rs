@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// CPU seconds of a run of a program.
+// wait4 waits for it
+#[allow(clippy::zombie_processes)]
 fn cpu_of(command: &mut Command) -> f64 {
     let child = command.stdout(Stdio::null()).spawn().unwrap();
     let mut status = 0;
