@@ -15,6 +15,9 @@ use numerics::legendre;
 use std::path::{Path, PathBuf};
 use templates::{Igm, Template};
 
+/// HDU of a file.
+const HDU: &str = "ARCHETYPES";
+
 /// Legendre polynomials of each camera: constant and slope.
 const TERMS: usize = 2;
 
@@ -287,8 +290,6 @@ fn inverse(matrix: [[f64; TERMS]; TERMS], prior: f64) -> [[f64; TERMS]; TERMS] {
     }
     [[d / determinant, -b / determinant], [-b / determinant, a / determinant]]
 }
-
-const HDU: &str = "ARCHETYPES";
 
 fn invalid(path: &Path, item: &str, expected: &str, found: String) -> Error {
     Error::Invalid {

@@ -78,10 +78,13 @@ fn dense_solve(mut m: Vec<Vec<f64>>, mut y: Vec<f64>) -> Vec<f64> {
     (0..y.len()).map(|i| y[i] / m[i][i]).collect()
 }
 
+/// A bin: the columns of the model there, flux, inverse variance.
+type Bin = (Vec<f64>, f64, f64);
+
 /// All columns of the model of one archetype written out over all bins, and its best coefficients and chi2.
 fn dense(target: &Target, set: &Set, k: usize, prior: f64) -> (Vec<f64>, f64) {
     let n = target.channels.len();
-    let mut rows: Vec<(Vec<f64>, f64, f64)> = Vec::new();
+    let mut rows: Vec<Bin> = Vec::new();
     for (c, channel) in target.channels.iter().enumerate() {
         let wave = &channel.grid.wave;
         let observed: Vec<f64> = set.wave.iter().map(|w| w * (1.0 + Z)).collect();
@@ -98,7 +101,7 @@ fn dense(target: &Target, set: &Set, k: usize, prior: f64) -> (Vec<f64>, f64) {
         }
     }
     let fit = |used: &[usize]| {
-        let sum = |f: &dyn Fn(&(Vec<f64>, f64, f64)) -> f64| rows.iter().map(f).sum::<f64>();
+        let sum = |f: &dyn Fn(&Bin) -> f64| rows.iter().map(f).sum::<f64>();
         let entry = |a: usize, b: usize| sum(&|r| r.2 * r.0[a] * r.0[b]) + if a == b && a > 0 { prior } else { 0.0 };
         let m = used.iter().map(|&a| used.iter().map(|&b| entry(a, b)).collect()).collect();
         let x = dense_solve(m, used.iter().map(|&a| sum(&|r| r.2 * r.0[a] * r.1)).collect());
@@ -111,7 +114,7 @@ fn dense(target: &Target, set: &Set, k: usize, prior: f64) -> (Vec<f64>, f64) {
     if coeff[0] < 0.0 {
         coeff = fit(&all[1..]);
     }
-    let residual = |r: &(Vec<f64>, f64, f64)| r.1 - r.0.iter().zip(&coeff).map(|(a, b)| a * b).sum::<f64>();
+    let residual = |r: &Bin| r.1 - r.0.iter().zip(&coeff).map(|(a, b)| a * b).sum::<f64>();
     let chi2 = rows.iter().map(|r| r.2 * residual(r).powi(2)).sum();
     (coeff, chi2)
 }
