@@ -31,16 +31,17 @@ pub fn flag_cosmics(frame: &mut Frame) -> usize {
 fn spikes_of(frame: &Frame, i: usize) -> Vec<usize> {
     let nwave = frame.wave.len();
     let half = frame.resolution.dim().1 / 2;
-    let good = |j: usize| frame.ivar[(i, j)] > 0.0 && frame.mask[(i, j)] == 0;
-    let value = |j: usize| f64::from(frame.flux[(i, j)]);
-    let variance = |j: usize| 1.0 / f64::from(frame.ivar[(i, j)]);
+    let (flux, ivar, mask) = (frame.flux.row(i), frame.ivar.row(i), frame.mask.row(i));
+    let good = |j: usize| ivar[j] > 0.0 && mask[j] == 0;
+    let value = |j: usize| f64::from(flux[j]);
+    let variance = |j: usize| 1.0 / f64::from(ivar[j]);
     let is_spike = |&j: &usize| {
-        if half == 0 || !(j - 1..=j + 1).all(good) || value(j) < value(j - 1).max(value(j + 1)) {
+        if flux[j] < flux[j - 1] || flux[j] < flux[j + 1] || !(j - 1..=j + 1).all(good) {
             return false;
         }
         // cheap and necessary: nothing stands out that does not exceed its neighbours' mean by so much
         let (spike, wings) = (value(j), 0.5 * (value(j - 1) + value(j + 1)));
-        if (spike - wings).powi(2) < NSIG_SHARP.powi(2) * variance(j) {
+        if (spike - wings).powi(2) * f64::from(ivar[j]) < NSIG_SHARP.powi(2) {
             return false;
         }
         let near: Vec<f64> = (j.saturating_sub(FAR)..(j + 1).saturating_sub(NEAR))
@@ -55,7 +56,9 @@ fn spikes_of(frame: &Frame, i: usize) -> Vec<usize> {
         spike - level > NSIG * variance(j).sqrt()
             && ratio * (spike - level) - (wings - level) > NSIG_SHARP * noise.sqrt()
     };
-    (1..nwave.saturating_sub(1)).filter(is_spike).collect()
+    // without a resolution nothing is known of sharpness
+    let range = if half > 0 { 1..nwave.saturating_sub(1) } else { 0..0 };
+    range.filter(is_spike).collect()
 }
 
 #[cfg(test)]

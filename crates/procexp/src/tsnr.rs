@@ -14,19 +14,18 @@ pub struct Tracer {
     pub name: &'static str,
     /// `⟨δF²⟩`, (1e-17 erg/s/cm2/Angstrom)², in boxes of 100 Angstrom from 3600 on: the mean square, over targets of the
     /// class of all redshifts, of the flux less its running mean over 100 Angstrom.
-    pub power: [f32; 63],
+    pub power: [f32; BOXES],
 }
 
 const FIRST: f64 = 3600.0;
 const BOX: f64 = 100.0;
+const BOXES: usize = 63;
 /// Least share of the variance that is taken to be the sky's and the CCD's.
 const LEAST_SHARE: f64 = 0.1;
 
-impl Tracer {
-    fn power_at(&self, wave: f64) -> f64 {
-        let k = ((wave - FIRST) / BOX).max(0.0) as usize;
-        f64::from(self.power[k.min(self.power.len() - 1)])
-    }
+/// The box that holds a wavelength; the first and last ones hold what lies beyond.
+fn box_of(wave: f64) -> usize {
+    (((wave - FIRST) / BOX).max(0.0) as usize).min(BOXES - 1)
 }
 
 /// Adds TSNR2_tracer_band of a calibrated frame to its SCORES.
@@ -37,11 +36,15 @@ pub fn append(frame: &mut Frame, flat: Option<&Fiberflat>, calib: &FluxCalib) {
         return;
     }
     let step = (frame.wave[n - 1] - frame.wave[0]) / (n - 1) as f64;
-    let powers: Vec<Vec<f64>> = TRACERS.iter().map(|t| frame.wave.iter().map(|&w| t.power_at(w)).collect()).collect();
+    let boxes: Vec<usize> = frame.wave.iter().map(|&w| box_of(w)).collect();
     let of_fiber = |i: usize| -> Vec<f32> {
-        let information: Vec<f64> = (0..n).map(|j| background_ivar(frame, flat, calib, (i, j), step)).collect();
-        let sum = |power: &Vec<f64>| power.iter().zip(&information).map(|(p, w)| p * w).sum::<f64>() as f32;
-        powers.iter().map(sum).collect()
+        // the ensembles are constant over a box
+        let mut information = [0.0; BOXES];
+        for (j, &k) in boxes.iter().enumerate() {
+            information[k] += background_ivar(frame, flat, calib, (i, j), step);
+        }
+        let sum = |t: &Tracer| t.power.iter().zip(&information).map(|(p, w)| f64::from(*p) * w).sum::<f64>() as f32;
+        TRACERS.iter().map(sum).collect()
     };
     let rows: Vec<Vec<f32>> = (0..frame.nspec()).into_par_iter().map(of_fiber).collect();
     let letter = band.letter().to_ascii_uppercase();
