@@ -19,6 +19,8 @@ struct Builder {
     graph: Graph,
     by_kind: Vec<Vec<FileId>>,
     by_key: Vec<Map<Key, FileId>>,
+    // the last file of each kind that was looked for
+    found: Vec<FileId>,
     flavors: Map<Exposed, String>,
     bricks: Map<Exposed, Vec<Touch>>,
     // cameras that a raw file of many cameras holds
@@ -62,6 +64,7 @@ pub(crate) fn build(table: Table, space: Space, plans: &[NightPlan]) -> Result<G
         graph,
         by_kind: vec![Vec::new(); kinds],
         by_key: vec![Map::default(); kinds],
+        found: vec![FileId(0); kinds],
         flavors: Map::default(),
         bricks: Map::default(),
         cameras: Map::default(),
@@ -278,7 +281,7 @@ impl Builder {
     fn add_needs(&mut self, index: usize, lookup: &Lookup, slot: &Slot, task: &Key) -> bool {
         let (dims, files) = match lookup {
             Lookup::Own(dims) => {
-                let file = self.by_key[slot.file].get(&task.project(*dims)).copied();
+                let file = self.find(slot.file, task.project(*dims));
                 let file = file.filter(|file| self.has_flavor(*file, slot));
                 file.into_iter().for_each(|file| self.add_need(index, [file]));
                 return file.is_some();
@@ -307,6 +310,16 @@ impl Builder {
             self.add_need(index, group);
         }
         any
+    }
+
+    /// The file of this kind and key. Tasks come in the order of their inputs: it often lies beside the last one found.
+    fn find(&mut self, kind: usize, key: Key) -> Option<FileId> {
+        let next = FileId(self.found[kind].0 + 1);
+        let beside = self.graph.files.get(next.0 as usize);
+        let is_it = beside.is_some_and(|file| usize::from(file.kind) == kind && file.key == key);
+        let file = if is_it { Some(next) } else { self.by_key[kind].get(&key).copied() };
+        self.found[kind] = file.unwrap_or(self.found[kind]);
+        file
     }
 
     fn add_need(&mut self, slot: usize, alternatives: impl IntoIterator<Item = FileId>) {
