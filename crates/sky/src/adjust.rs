@@ -21,7 +21,7 @@ const CONTINUUM: usize = 201;
 pub struct Adjustment {
     /// Relative airglow and its variance.
     pub airglow: (f64, f64),
-    /// Legendre coefficients over the range, kind by kind, and their variances; empty for none.
+    /// Legendre coefficients over the range, kind by kind; empty for none.
     pub coefficients: Vec<f64>,
     /// Their variances.
     pub variances: Vec<f64>,

@@ -34,7 +34,7 @@ impl Windows {
 pub struct Measurement {
     normal: SymmetricBand,
     rhs: Vec<f64>,
-    /// Least-squares solution and its variances.
+    /// Least-squares solution.
     pub value: Vec<f64>,
     /// Variances of the solution.
     pub variance: Vec<f64>,
