@@ -12,7 +12,7 @@ use crate::{
 use std::ops::Range;
 
 /// Bins that are worked on together, so that what is between the steps stays in the nearest cache.
-pub const BLOCK: usize = 128;
+const BLOCK: usize = 64;
 
 /// A channel as the loops read it.
 #[derive(Debug)]
