@@ -66,19 +66,9 @@ fn minus_x<const R: usize>(
     let whole = (columns.start + l.half_bandwidth() + 1).clamp(rows.start, rows.end);
     let blocks = rows.start + (whole - rows.start) / R * R;
     for k in (rows.start..blocks).step_by(R) {
-        let corner = triangle(l, columns.clone());
-        for r in 0..R {
-            let mut s: Row = [0.0; B];
-            s.copy_from_slice(part(l, k + r, columns.clone()));
-            for c in (0..B).rev() {
-                s[c] /= corner[c][c];
-                let last = s[c];
-                for b in 0..c {
-                    s[b] = (-last).mul_add(corner[c][b], s[b]);
-                }
-            }
-            x.push(s.map(|v| -v));
-        }
+        let mut sums = [[0.0; B]; R];
+        multiply::<R>(std::array::from_fn(|r| part(l, k + r, columns.clone())), inverse, &mut sums);
+        x.extend_from_slice(&sums);
     }
     for k in blocks..rows.end {
         let own = k.saturating_sub(l.half_bandwidth()).max(columns.start)..columns.end;
