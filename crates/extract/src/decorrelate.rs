@@ -51,36 +51,80 @@ pub struct Whitened {
     pub resolution: Vec<f64>,
 }
 
-/// Decorrelates each fibre by itself. The band of its covariance `C_f` is that of the selected inverse. `C_f⁻¹`
-/// is banded but for the square of the crosstalk between fibres, so a band of `C_f` determines it: the band is
-/// widened until it does.
-pub(crate) fn signal(
+/// Decorrelates the fibres `core` of a system; `half` is the reach of `Aᵀ W A` in bins.
+///
+/// # Errors
+/// [`NumericsError::NotPositiveDefinite`] if rounding has spoilt a matrix.
+pub(crate) fn decorrelate(
+    decorrelation: Decorrelation,
     system: &System,
     core: Range<usize>,
     half: usize,
     ndiag: usize,
 ) -> Result<Vec<Whitened>, NumericsError> {
+    match decorrelation {
+        Decorrelation::Signal => signal(system, core, half, ndiag),
+        Decorrelation::Noise => noise(system, core, ndiag),
+    }
+}
+
+/// The inverses of the covariances of some fibres, side by side.
+#[derive(Debug, Clone)]
+pub struct OwnInverses {
+    /// The fibres, counted from the system's first; the last one fills the lanes left.
+    fibers: Vec<usize>,
+    /// `C_f⁻¹` in the band that matters.
+    pub matrices: BandLanes,
+    /// Largest row of the covariances.
+    largest: f64,
+    /// Bins of the covariance that were computed to each side.
+    pub reach: usize,
+}
+
+impl OwnInverses {
+    /// The approximation of the square root that holds for them.
+    pub fn root(&self) -> RationalSqrt {
+        RationalSqrt::new(smallest_eigenvalue(self.largest), self.matrices.largest_row(), TOLERANCE)
+    }
+}
+
+/// Decorrelates each fibre by itself.
+fn signal(system: &System, core: Range<usize>, half: usize, ndiag: usize) -> Result<Vec<Whitened>, NumericsError> {
+    let inverses = own_inverses(system, core, half, ndiag)?;
+    let whitened: Vec<Vec<Whitened>> = inverses.iter().map(|i| whiten(system, i, ndiag)).collect::<Result<_, _>>()?;
+    Ok(whitened.into_iter().flatten().collect())
+}
+
+/// The inverse of each fibre's own covariance `C_f`, whose band is that of the selected inverse. `C_f⁻¹` is banded but
+/// for the square of the crosstalk between fibres, so a band of `C_f` determines it: the band is widened until it does.
+///
+/// # Errors
+/// [`NumericsError::NotPositiveDefinite`] if rounding has spoilt a covariance.
+pub fn own_inverses(
+    system: &System,
+    core: Range<usize>,
+    half: usize,
+    ndiag: usize,
+) -> Result<Vec<OwnInverses>, NumericsError> {
     let groups: Vec<Vec<usize>> = core.collect::<Vec<_>>().chunks(LANES).map(<[usize]>::to_vec).collect();
     let narrow = (half + 1).max(ndiag / 2);
-    let (mut reach, widest) = (2 * narrow, WIDEST * narrow);
-    let completed = loop {
+    let (mut reach, widest) = (5 * narrow / 2, WIDEST * narrow);
+    loop {
         let covariance = system.factor.inverse_band(reach * system.m);
-        let complete = |fibers: &Vec<usize>| {
+        let mut edge = 0.0f64;
+        let mut inverse = |fibers: &Vec<usize>| {
             let own = own_blocks(&covariance, fibers, system, reach);
-            Ok((completion::complete(&own, narrow, NEGLIGIBLE)?, own.largest_row()))
+            let completion = completion::complete(&own, narrow, NEGLIGIBLE)?;
+            edge = edge.max(completion.edge);
+            let (fibers, largest) = (fibers.clone(), own.largest_row());
+            Ok(OwnInverses { fibers, matrices: completion.inverse, largest, reach })
         };
-        let completed: Vec<_> = groups.iter().map(complete).collect::<Result<_, NumericsError>>()?;
-        let edge = completed.iter().map(|(c, _)| c.edge).fold(0.0, f64::max);
+        let inverses = groups.iter().map(&mut inverse).collect::<Result<_, NumericsError>>()?;
         if edge <= COMPLETE || reach >= widest {
-            break completed;
+            return Ok(inverses);
         }
         reach += reach / 2;
-    };
-    let mut whitened = Vec::new();
-    for (fibers, (completion, largest)) in groups.iter().zip(completed) {
-        whitened.extend(roots(system, fibers, &completion.inverse, largest, ndiag)?);
     }
-    Ok(whitened)
 }
 
 /// The covariances of some fibres of the system within `reach` bins, side by side; the last one fills the lanes left.
@@ -104,15 +148,13 @@ fn lanes_of(fibers: &[usize]) -> impl Iterator<Item = usize> {
     (0..LANES).map(|k| fibers[k.min(fibers.len() - 1)])
 }
 
-/// Whitens some fibres, given the inverses of their covariances and a bound of the covariances' rows.
-fn roots(
-    system: &System,
-    fibers: &[usize],
-    inverse: &BandLanes,
-    largest: f64,
-    ndiag: usize,
-) -> Result<Vec<Whitened>, NumericsError> {
-    let rational = RationalSqrt::new(smallest_eigenvalue(largest), inverse.largest_row(), TOLERANCE);
+/// Whitens some fibres.
+///
+/// # Errors
+/// [`NumericsError::NotPositiveDefinite`] if an inverse is not.
+pub fn whiten(system: &System, inverses: &OwnInverses, ndiag: usize) -> Result<Vec<Whitened>, NumericsError> {
+    let OwnInverses { fibers, matrices, .. } = inverses;
+    let rational = inverses.root();
     let n = system.nwave;
     let ones_and_solution = (0..n).map(|i| {
         let mut values = [[1.0; LANES]; 2];
@@ -120,7 +162,7 @@ fn roots(
         values
     });
     let mut products: Vec<[Lane; 2]> = ones_and_solution.collect();
-    let q = rational.lanes(inverse, ndiag / 2, &mut products)?;
+    let q = rational.lanes(matrices, ndiag / 2, &mut products)?;
     let of_lane = |k: usize| {
         let [sums, flux] = [0, 1].map(|p| products.iter().map(|v| v[p][k]).collect::<Vec<f64>>());
         normalise(&sums, &flux, |i, j| q.get(i, j)[k], ndiag)

@@ -105,7 +105,9 @@ pub fn fibermap(args: &Args, image: &Image, first: usize, n: usize) -> Result<Fi
 pub fn warn(args: &Args, pixels: &Pixels, broken: usize) {
     let path = args.input.display();
     if broken > 0 {
-        log::warn!("{path}: {broken} pixels that no mask flags are no measurement (not finite, or of negative inverse variance); they are left out");
+        log::warn!(
+            "{path}: {broken} pixels that no mask flags are no measurement (not finite, or of negative inverse variance); they are left out"
+        );
     }
     if pixels.is_blind() {
         log::warn!("{path}: no pixel has a weight (all masked or ivar 0): every bin will be masked");

@@ -39,11 +39,30 @@ impl Normal {
         let row = reach * (2 * half + 1);
         let mut blocks = vec![0.0; nfiber * nwave * row];
         let mut sums = vec![[0.0; 3]; nfiber * nwave];
-        blocks.par_chunks_mut(nwave * row).zip(sums.par_chunks_mut(nwave)).enumerate().for_each(
-            |(f, (blocks, sums))| fiber(a, pixels, f, half, blocks, sums),
-        );
+        blocks
+            .par_chunks_mut(nwave * row)
+            .zip(sums.par_chunks_mut(nwave))
+            .enumerate()
+            .for_each(|(f, (blocks, sums))| fiber(a, pixels, f, half, blocks, sums));
         let pick = |k: usize| sums.iter().map(|s| s[k]).collect();
         Self { nfiber, nwave, reach, half, blocks, rhs: pick(0), fluxweight: pick(1), covered: pick(2) }
+    }
+
+    /// Pixels that the pairs of spots share, all together: the multiplications that the products took.
+    pub fn multiplications(&self, a: &Projection) -> f64 {
+        let shared = |p: (i32, i32), q: (i32, i32)| {
+            let overlap = |d: i32, n: usize| n.saturating_sub(d.unsigned_abs() as usize);
+            (overlap(p.0 - q.0, a.size.0) * overlap(p.1 - q.1, a.size.1)) as f64
+        };
+        let mut sum = 0.0;
+        for f in 0..self.nfiber {
+            for (d, i) in (0..self.reach.min(self.nfiber - f)).flat_map(|d| (0..self.nwave).map(move |i| (d, i))) {
+                let end = if d == 0 { i + 1 } else { (i + self.half + 1).min(self.nwave) };
+                let others = (i.saturating_sub(self.half)..end).filter_map(|j| a.corner(f + d, j));
+                sum += a.corner(f, i).map_or(0.0, |p| others.map(|q| shared(p, q)).sum());
+            }
+        }
+        sum
     }
 
     /// `a_{f,i}ᵀ W a_{g,j}` for `g >= f`, 0 beyond what is stored.

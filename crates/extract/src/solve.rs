@@ -1,7 +1,7 @@
 //! The solution of one sub-bundle: regularise, factor, solve, decorrelate.
 
 use crate::{
-    decorrelate::{self, Decorrelation, Whitened},
+    decorrelate::{Decorrelation, Whitened, decorrelate},
     grid::SubBundle,
     normal::Normal,
 };
@@ -39,10 +39,7 @@ pub fn solve(
     let m = sub.extended.len();
     let of_fiber = |v: &[f64], g: usize| v.iter().skip(g).step_by(m).copied().collect::<Vec<f64>>();
     let core = sub.core.start - sub.extended.start..sub.core.end - sub.extended.start;
-    let whitened = match decorrelation {
-        Decorrelation::Signal => decorrelate::signal(&system, core.clone(), normal.half, ndiag)?,
-        Decorrelation::Noise => decorrelate::noise(&system, core.clone(), ndiag)?,
-    };
+    let whitened = decorrelate(decorrelation, &system, core.clone(), normal.half, ndiag)?;
     let spectra = core.zip(whitened).map(|(g, whitened)| Spectrum {
         fiber: sub.extended.start + g,
         deconvolved: of_fiber(&system.solution, g),
@@ -52,7 +49,7 @@ pub fn solve(
 }
 
 /// The regularised normal equations of some fibres, factored and solved.
-pub(crate) struct System {
+pub struct System {
     /// Number of fibres.
     pub m: usize,
     /// Number of bins.
@@ -66,7 +63,11 @@ pub(crate) struct System {
 }
 
 impl System {
-    fn new(normal: &Normal, fibers: Range<usize>, regularize: f64) -> Result<Self, NumericsError> {
+    /// Regularises, factors and solves the equations of `fibers`.
+    ///
+    /// # Errors
+    /// As [`solve`].
+    pub fn new(normal: &Normal, fibers: Range<usize>, regularize: f64) -> Result<Self, NumericsError> {
         let (m, nwave) = (fibers.len(), normal.nwave);
         let rows: Vec<usize> = (0..nwave).flat_map(|i| fibers.clone().map(move |f| f * nwave + i)).collect();
         let gather = |v: &[f64]| rows.iter().map(|&r| v[r]).collect::<Vec<f64>>();

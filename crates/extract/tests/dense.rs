@@ -3,8 +3,8 @@
 
 mod common;
 
-use extract::{Decorrelation, Grid, Pixels, grid::sub_bundles, normal::Normal, projection::Projection, solve};
 use common::dense::{dense, one_blas_thread};
+use extract::{Decorrelation, Grid, Pixels, grid::sub_bundles, normal::Normal, projection::Projection, solve};
 use ndarray::s;
 use psf::Psf;
 

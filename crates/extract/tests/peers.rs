@@ -50,9 +50,7 @@ fn extraction() -> Option<(Extraction, Grid)> {
 
 #[test]
 fn pulls_against_the_truth_are_standard_normal() {
-    let (Some((x, grid)), Some(path)) =
-        (extraction(), shared("extract/truth-r0-exact-bundle0.fits"))
-    else {
+    let (Some((x, grid)), Some(path)) = (extraction(), shared("extract/truth-r0-exact-bundle0.fits")) else {
         return;
     };
     let mut fits = FitsReader::open(&path).unwrap();
@@ -81,9 +79,7 @@ fn pulls_against_the_truth_are_standard_normal() {
 
 #[test]
 fn agrees_with_gpu_specter_away_from_its_patch_edges() {
-    let (Some((x, grid)), Some(path)) =
-        (extraction(), shared("extract/frame-gpu_specter-exact.fits"))
-    else {
+    let (Some((x, grid)), Some(path)) = (extraction(), shared("extract/frame-gpu_specter-exact.fits")) else {
         return;
     };
     let mut fits = FitsReader::open(&path).unwrap();

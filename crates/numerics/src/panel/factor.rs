@@ -61,8 +61,8 @@ fn factor_corner(
         multiply_left(a, i, p0..j0, p0, panel, &mut sums);
         for b in i.saturating_sub(kd).max(j0) - j0..=r {
             let mut rest = a.get(i, j0 + b) - sums[b];
-            for c in 0..b {
-                rest = (-corner[r][c]).mul_add(corner[b][c], rest);
+            for (x, y) in corner[r][..b].iter().zip(&corner[b]) {
+                rest = (-x).mul_add(*y, rest);
             }
             if b == r && !(rest > 0.0 && rest.is_finite()) {
                 return Err(NumericsError::NotPositiveDefinite { row: i, n, pivot: rest });
@@ -94,20 +94,20 @@ fn eliminate_rows<const R: usize>(
     // columns further left are in the bands of the first rows only
     let common = p0.max((i + R - 1).saturating_sub(kd)).min(j0);
     let mut sums = [[0.0; B]; R];
-    for r in 0..R {
-        multiply_left(a, i + r, p0..common, p0, panel, &mut sums[r]);
+    for (r, sums) in sums.iter_mut().enumerate() {
+        multiply_left(a, i + r, p0..common, p0, panel, sums);
     }
     multiply::<R>(std::array::from_fn(|r| part(a, i + r, common..j0)), &panel[common - p0..], &mut sums);
-    for r in 0..R {
-        for (s, v) in sums[r].iter_mut().zip(part(a, i + r, j0..j0 + B)) {
+    for (r, sums) in sums.iter_mut().enumerate() {
+        for (s, v) in sums.iter_mut().zip(part(a, i + r, j0..j0 + B)) {
             *s = v - *s;
         }
     }
     let mut x = [[0.0; B]; R];
     multiply::<R>(std::array::from_fn(|r| sums[r].as_slice()), inverse, &mut x);
-    for r in 0..R {
+    for (r, x) in x.iter().enumerate() {
         let at = j0 + kd - i - r;
-        a.row_mut(i + r)[at..at + B].copy_from_slice(&x[r]);
+        a.row_mut(i + r)[at..at + B].copy_from_slice(x);
     }
 }
 

@@ -66,10 +66,9 @@ fn minus_x<const R: usize>(
     let whole = (columns.start + l.half_bandwidth() + 1).clamp(rows.start, rows.end);
     let blocks = rows.start + (whole - rows.start) / R * R;
     for k in (rows.start..blocks).step_by(R) {
-        let corner = triangle(l, columns.clone());
-        for r in 0..R { let mut s: Row=[0.0;B]; s.copy_from_slice(part(l, k + r, columns.clone())); 
-          for c in (0..B).rev() { s[c] /= corner[c][c]; let last = s[c]; for b in 0..c { s[b] = (-last).mul_add(corner[c][b], s[b]); } }
-          x.push(s.map(|v| -v)); }
+        let mut sums = [[0.0; B]; R];
+        multiply::<R>(std::array::from_fn(|r| part(l, k + r, columns.clone())), inverse, &mut sums);
+        x.extend_from_slice(&sums);
     }
     for k in blocks..rows.end {
         let own = k.saturating_sub(l.half_bandwidth()).max(columns.start)..columns.end;
@@ -134,9 +133,8 @@ impl Window {
         for (r, row) in values.iter().enumerate() {
             self.write(i + r, j, row);
         }
-        for b in 0..B {
-            self.write(j + b, i, &std::array::from_fn::<f64, R, _>(|r| values[r][b]));
-        }
+        let column = |b: usize| std::array::from_fn::<f64, R, _>(|r| values[r][b]);
+        (0..B).for_each(|b| self.write(j + b, i, &column(b)));
     }
 
     /// Adds `scale` times the columns to `z`, as far as its band goes.
