@@ -129,7 +129,7 @@ fn shell_job(production: &Production, job: &Job, settings: &Settings) -> String 
                 + &format!(
                     "# Open MPI: a rank that dies takes no other with it. Its exit status says nothing then: rank 0 writes\n\
                      # its own. None: rank 0 or the launcher died, and all ranks are started again.\n\
-                     export OMPI_MCA_orte_enable_recovery=1\n\
+                     export OMPI_MCA_orte_enable_recovery=1 OMPI_MCA_rmaps_base_oversubscribe=1\n\
                      trap 'exit 130' INT\ntrap 'exit 143' TERM\n\
                      status=$(mktemp)\n\
                      for try in 1 2 3; do\n    \

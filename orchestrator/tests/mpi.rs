@@ -200,7 +200,7 @@ fn without_rank_zero_the_others_end() {
 fn scripts_start_ranks_and_say_what_failed() {
     let world = World::new();
     world.night("20260101", &[("arc", 1), ("flat", 2), ("science", 3)], &["b0"]);
-    world.pipe(&["--shell_mpi_run", "mpirun --oversubscribe -np", "--shell_max_cores", "2"]);
+    world.pipe(&["--shell_mpi_run", "mpirun -np", "--shell_max_cores", "3"]);
     world.order("fail-sky-b0-00000003");
     let run = || {
         let mut command = Command::new(world.prod("run/scripts/run_shell_all.sh"));
