@@ -20,8 +20,9 @@ const FALSE_PEAK: f64 = 12.0;
 const WORST: f64 = 60.0;
 /// One sigma of a spacing inside a bundle and across a gap, pixels.
 const SIGMA: (f64, f64) = (0.25, 0.8);
-/// Missing neighbours in a row that are tried.
-const REACH: usize = 8;
+/// Missing neighbours in a row that are tried, a whole bundle among them, and those that have a price.
+const REACH: usize = 32;
+const PRICED: usize = 8;
 
 /// A fibre's place in the cut.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -75,6 +76,11 @@ fn distance(a: usize, b: usize, pitch: f64, gap: f64) -> f64 {
     (b - a) as f64 * pitch + gaps * (gap - pitch)
 }
 
+/// Price of `n` missing fibres in a row: of more than [`PRICED`], a common cause is likely.
+fn missing(n: usize) -> f64 {
+    MISSING * n.min(PRICED) as f64
+}
+
 /// `(peak, fibre)` pairs of the cheapest numbering.
 fn best_numbering(peaks: &[f64], pitch: f64, gap: f64) -> Vec<(usize, usize)> {
     let (n, most) = (peaks.len(), peaks.len() + 3 * BUNDLE);
@@ -82,7 +88,7 @@ fn best_numbering(peaks: &[f64], pitch: f64, gap: f64) -> Vec<(usize, usize)> {
     let mut cost = vec![vec![f64::INFINITY; most]; n];
     let mut before = vec![vec![None; most]; n];
     for p in 0..n {
-        for (f, price) in cost[p].iter_mut().enumerate().take(BUNDLE + REACH) {
+        for (f, price) in cost[p].iter_mut().enumerate().take(BUNDLE + PRICED) {
             *price = MISSING * f as f64 + FALSE_PEAK * p as f64;
         }
         for q in p.saturating_sub(4)..p {
@@ -93,8 +99,7 @@ fn best_numbering(peaks: &[f64], pitch: f64, gap: f64) -> Vec<(usize, usize)> {
                     }
                     let sigma = if f / BUNDLE > g / BUNDLE { SIGMA.1 } else { SIGMA.0 };
                     let pull = (peaks[p] - peaks[q] - distance(g, f, pitch, gap)) / sigma;
-                    let price =
-                        (pull * pull).min(WORST) + MISSING * (f - g - 1) as f64 + FALSE_PEAK * (p - q - 1) as f64;
+                    let price = (pull * pull).min(WORST) + missing(f - g - 1) + FALSE_PEAK * (p - q - 1) as f64;
                     if cost[q][g] + price < cost[p][f] {
                         (cost[p][f], before[p][f]) = (cost[q][g] + price, Some((q, g)));
                     }
@@ -158,6 +163,7 @@ mod tests {
             (vec![24, 25, 49], vec![]),
             (vec![5, 48, 49], vec![228.0, 100.3]),
             (vec![10, 11, 12, 60], vec![]),
+            ((25..50).collect(), vec![]),
         ] {
             let (truth, seen) = comb(3, &missing, &extra);
             let fibers = number(&seen);
