@@ -2,6 +2,7 @@
 //!
 //! The variance of a quotient `F / C` is `var_F / C² + F² var_C / C⁴` with `F` before the division.
 
+use crate::heliocentric;
 use datamodel::{Fiberflat, FluxCalib, Frame, Sky, mask::spec};
 use ndarray::{Array2, Array3, ArrayViewMut2, Axis, Zip};
 use numerics::interp;
@@ -34,9 +35,10 @@ fn divide(frame: &mut Frame, divisor: &Array2<f32>, ivar: &Array2<f32>, mask: &A
     Zip::from(&mut frame.mask).and(&bad).and(mask).par_for_each(|m, &b, &other| *m |= b | other);
 }
 
-/// Divides a frame by a fibre flat. Bins whose flat is masked, not positive or without information get
+/// Divides a frame by a fibre flat, moved to the frame's barycentric wavelengths where it has them. Bins whose flat is masked, not positive or without information get
 /// BADFIBERFLAT; without information also ivar 0.
 pub fn divide_by_fiberflat(frame: &mut Frame, flat: &Fiberflat) {
+    let flat = heliocentric::flat_of(frame, flat);
     divide(frame, &flat.fiberflat, &flat.ivar, &flat.mask, spec::BADFIBERFLAT);
 }
 

@@ -5,6 +5,7 @@ mod apply;
 mod check;
 mod common_spectrum;
 mod cosmics;
+mod heliocentric;
 mod select;
 #[cfg(feature = "testing")]
 pub mod testing;

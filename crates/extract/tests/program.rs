@@ -118,3 +118,47 @@ fn a_blind_image_gives_a_masked_frame_and_a_warning() {
     let frame = Frame::read(&folder.path("frame.fits")).unwrap();
     assert!(frame.ivar.iter().all(|v| *v == 0.0) && frame.mask.iter().all(|m| *m != 0));
 }
+
+#[test]
+fn barycentric_wavelengths_are_labels_of_shorter_ones() {
+    let folder = Folder::new(|image, _| {
+        image.header.set("TARGTRA", 150.1, "").set("TARGTDEC", 2.2, "").set("MJD-OBS", 59300.3, "");
+    });
+    let (code, log) = folder.run(&["--barycentric"]);
+    assert_eq!(code, 0, "{log}");
+    let frame = Frame::read(&folder.path("frame.fits")).unwrap();
+    let h = frame.header.float("HELIOCOR").unwrap();
+    // astropy's factor for this target and moment
+    assert!((h - 0.9999441441).abs() < 2e-8 && frame.wave[0] == 5940.0, "{h}");
+    let grid = format!("{:?},{:?},{:?}", 5940.0 / h, 6060.0 / h, 0.8 / h);
+    let (code, log) = folder.run(&["-w", &grid]);
+    assert_eq!(code, 0, "{log}");
+    let plain = Frame::read(&folder.path("frame.fits")).unwrap();
+    let moved = (&frame.flux - &plain.flux).mapv(f32::abs) * plain.ivar.mapv(f32::sqrt);
+    assert!(plain.header.float("HELIOCOR").is_none() && moved.iter().all(|d| *d < 1e-5));
+}
+
+#[test]
+fn pixels_that_are_no_measurement_are_left_out_and_said() {
+    let masked = Folder::new(|image, _| {
+        (image.pix[(180, 20)], image.ivar[(180, 20)], image.mask[(180, 20)]) = (0.0, 0.0, 1);
+    });
+    assert_eq!(masked.run(&[]).0, 0);
+    let broken = Folder::new(|_, _| ());
+    let path = broken.path("pix.fits");
+    let (mut bytes, value) = (std::fs::read(&path).unwrap(), Image::read(&path).unwrap().pix[(180, 20)]);
+    let found: Vec<usize> = (0..bytes.len() - 4).filter(|&i| bytes[i..i + 4] == value.to_be_bytes()).collect();
+    assert_eq!(found.len(), 1, "a value that stands once in the file");
+    bytes[found[0]..found[0] + 4].copy_from_slice(&f32::NAN.to_be_bytes());
+    // without the checksums, which would betray the change before
+    for card in [&b"DATASUM"[..], &b"CHECKSUM"[..]] {
+        while let Some(at) = bytes.windows(card.len()).position(|w| w == card) {
+            bytes[at..at + 2].copy_from_slice(b"XX");
+        }
+    }
+    std::fs::write(&path, bytes).unwrap();
+    let (code, log) = broken.run(&[]);
+    assert!(code == 0 && log.contains("1 pixels that no mask flags"), "{log}");
+    let [a, b] = [&masked, &broken].map(|f| Frame::read(&f.path("frame.fits")).unwrap());
+    assert_eq!((a.flux, a.ivar, a.mask, a.resolution), (b.flux, b.ivar, b.mask, b.resolution));
+}
