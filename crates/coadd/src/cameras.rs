@@ -1,7 +1,8 @@
 //! The bands of a coadd joined on one wavelength grid.
 
-use crate::{Error, exposures::add_resolution};
+use crate::Error;
 use datamodel::{Band, BandSpectra, Spectra, mask::spec};
+use exposures::add_resolution;
 use ndarray::{Array1, Array2, Array3, Axis};
 use std::collections::BTreeMap;
 

@@ -5,13 +5,12 @@
 //! (docs/algorithms/coadd.md).
 
 mod cameras;
-mod cosmics;
-mod exposures;
-mod fibermap;
 mod scores;
 
 pub use cameras::merge;
-use datamodel::{Band, Fibermap, Spectra};
+use datamodel::{Band, BandSpectra, Spectra};
+use exposures::{Exposure, Mean, Target, fibermap, is_usable, mean};
+use ndarray::{Array2, Array3, ArrayView1, Axis};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 
@@ -51,30 +50,6 @@ impl Default for Options {
     }
 }
 
-/// A target and its rows.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Target {
-    pub id: i64,
-    /// All rows, in order.
-    pub rows: Vec<usize>,
-    /// Which of them are used in each band: FIBERSTATUS allows it, and there are data.
-    pub used: BTreeMap<Band, Vec<bool>>,
-}
-
-impl Target {
-    /// Rows used in a band.
-    pub fn rows_in(&self, band: Band) -> Vec<usize> {
-        let used = self.used.get(&band).map_or(&[][..], Vec::as_slice);
-        self.rows.iter().zip(used).filter(|(_, used)| **used).map(|(row, _)| *row).collect()
-    }
-
-    /// Rows used in any band.
-    pub fn rows_in_any(&self) -> Vec<usize> {
-        let any = |k: usize| self.used.values().any(|used| used[k]);
-        self.rows.iter().enumerate().filter(|(k, _)| any(*k)).map(|(_, row)| *row).collect()
-    }
-}
-
 /// Sums the exposures of each target, band by band; targets in order of their first row. A target without usable data
 /// stays, with inverse variance 0 and mask NODATA.
 ///
@@ -83,9 +58,12 @@ impl Target {
 pub fn over_exposures(spectra: &Spectra, options: Options) -> Result<Spectra, Error> {
     let targets = targets(spectra)?;
     let bands = spectra.bands.iter().map(|(&band, data)| {
-        let rows: Vec<Vec<usize>> = targets.iter().map(|t| t.rows_in(band)).collect();
-        let sums = rows.into_par_iter().map(|rows| exposures::sum(data, &rows, options.nsig)).collect();
-        (band, exposures::stack(data, sums))
+        let means = targets.par_iter().map(|target| {
+            let exposures: Vec<Exposure> =
+                target.rows_in(band).into_iter().map(|row| Exposure::of(data, row)).collect();
+            mean(&data.wave, data.resolution.dim().1, &exposures, options.nsig)
+        });
+        (band, stack(data, means.collect()))
     });
     let bands = bands.collect();
     let scores = scores::of_coadd(&bands, spectra.scores.as_ref(), &targets);
@@ -96,6 +74,25 @@ pub fn over_exposures(spectra: &Spectra, options: Options) -> Result<Spectra, Er
         bands,
         scores: Some(scores),
     })
+}
+
+/// The band of all targets.
+fn stack(data: &BandSpectra, means: Vec<Mean>) -> BandSpectra {
+    let (n, nwave, ndiag) = (means.len(), data.wave.len(), data.resolution.dim().1);
+    let mut out = BandSpectra {
+        wave: data.wave.clone(),
+        flux: Array2::zeros((n, nwave)),
+        ivar: Array2::zeros((n, nwave)),
+        mask: Array2::zeros((n, nwave)),
+        resolution: Array3::zeros((n, ndiag, nwave)),
+    };
+    for (i, mean) in means.into_iter().enumerate() {
+        out.flux.row_mut(i).assign(&ArrayView1::from(&mean.flux));
+        out.ivar.row_mut(i).assign(&ArrayView1::from(&mean.ivar));
+        out.mask.row_mut(i).assign(&ArrayView1::from(&mean.mask));
+        out.resolution.index_axis_mut(Axis(0), i).assign(&mean.resolution);
+    }
+    out
 }
 
 fn targets(spectra: &Spectra) -> Result<Vec<Target>, Error> {
@@ -112,24 +109,12 @@ fn targets(spectra: &Spectra) -> Result<Vec<Target>, Error> {
         });
         targets[place].rows.push(row);
     }
-    let status = status_of(&spectra.fibermap);
+    let status = fibermap::status_of(&spectra.fibermap);
     for target in &mut targets {
         for (&band, data) in &spectra.bands {
-            let usable = |&row: &usize| {
-                status[row] & datamodel::mask::fiber::bad(band) == 0 && data.ivar.row(row).iter().any(|w| *w > 0.0)
-            };
-            target.used.insert(band, target.rows.iter().map(usable).collect());
+            let used = target.rows.iter().map(|&row| is_usable(band, data, row, status[row])).collect();
+            target.used.insert(band, used);
         }
     }
     Ok(targets)
-}
-
-/// FIBERSTATUS of each row, of a coadd COADD_FIBERSTATUS.
-pub(crate) fn status_of(fibermap: &Fibermap) -> Vec<u32> {
-    match fibermap.table.ints("COADD_FIBERSTATUS") {
-        Some(status) if fibermap.table.column("FIBERSTATUS").is_none() => {
-            status.into_iter().map(|s| s as u32).collect()
-        }
-        _ => fibermap.fiberstatus(),
-    }
 }

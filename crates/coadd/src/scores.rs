@@ -1,7 +1,7 @@
 //! SCORES of a coadd: a few numbers of each spectrum, and the sums of TSNR2.
 
-use crate::Target;
 use datamodel::{Band, BandSpectra, ColumnData, Table};
+use exposures::Target;
 use numerics::robust;
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ pub(crate) fn of_coadd(bands: &BTreeMap<Band, BandSpectra>, exposures: Option<&T
     let mut table = Table::new();
     table.set("TARGETID", "", ColumnData::I64(targets.iter().map(|t| t.id).collect()));
     for (band, data) in bands {
-        let rows: Vec<[f32; 3]> = (0..data.flux.nrows()).map(|i| measure(data, i, range(*band))).collect();
+        let rows: Vec<[f32; 3]> = (0..data.flux.nrows()).map(|i| measure(data, i, band.scored_range())).collect();
         let column = |k: usize| ColumnData::F32(rows.iter().map(|r| r[k]).collect());
         let letter = band.letter().to_ascii_uppercase();
         table.set(&format!("INTEG_COADD_FLUX_{letter}"), "", column(0));
@@ -22,15 +22,6 @@ pub(crate) fn of_coadd(bands: &BTreeMap<Band, BandSpectra>, exposures: Option<&T
         add_tsnr2(&mut table, exposures, targets);
     }
     table
-}
-
-/// Wavelengths in Angstrom over which an arm is scored: those that DESI uses.
-fn range(band: Band) -> (f64, f64) {
-    match band {
-        Band::B => (4000.0, 5800.0),
-        Band::R => (5800.0, 7600.0),
-        Band::Z => (7600.0, 9800.0),
-    }
 }
 
 /// Integral, median and median S/N per square-root Angstrom of spectrum `i`; masked bins count in none.

@@ -49,6 +49,16 @@ pub enum Error {
         /// Names of the HDUs that are there.
         found: String,
     },
+    /// The file is of another kind.
+    #[error("{path}: this file holds no {expected}; its HDUs are {found}", path = path.display())]
+    Unsuitable {
+        /// The file.
+        path: PathBuf,
+        /// What was to be read from it.
+        expected: &'static str,
+        /// Names of the HDUs that are there.
+        found: String,
+    },
     /// CHECKSUM or DATASUM do not match the bytes.
     #[error("{path}[{hdu}]: {keyword} does not match the data: the file is damaged, make it again", path = path.display())]
     Checksum {

@@ -12,7 +12,7 @@ struct Cli<A: Args> {
     #[command(flatten)]
     step: A,
     /// Threads to use (0: one per core)
-    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Common options")]
+    #[arg(long, global = true, default_value_t = 0, value_name = "N", help_heading = "Common options")]
     threads: usize,
 }
 

@@ -1,114 +1,74 @@
 //! What the fibermaps say of a target: its row of the output, and warnings.
 
 use crate::input::{Entry, Inputs, Source};
-use datamodel::{Column, ColumnData, Fibermap, Table, mask::fiber, mask::zwarn};
-use std::collections::HashSet;
+use datamodel::{Band, Column, ColumnData, Fibermap, Table, mask::fiber, mask::zwarn};
+use exposures::Target;
+use std::collections::{BTreeMap, HashSet};
 
-/// Columns of single exposures, which a coadd's FIBERMAP does not have and its EXP_FIBERMAP has (besides TARGETID and
-/// those of the fibre).
-const EXPOSURE_COLUMNS: [&str; 26] = [
-    "NIGHT",
-    "EXPID",
-    "MJD",
-    "TILEID",
-    "EXPTIME",
-    "PETAL_LOC",
-    "DEVICE_LOC",
-    "LOCATION",
-    "FIBER",
-    "FIBERSTATUS",
-    "FIBERASSIGN_X",
-    "FIBERASSIGN_Y",
-    "LAMBDA_REF",
-    "PLATE_RA",
-    "PLATE_DEC",
-    "NUM_ITER",
-    "FIBER_X",
-    "FIBER_Y",
-    "DELTA_X",
-    "DELTA_Y",
-    "FIBER_RA",
-    "FIBER_DEC",
-    "PSF_TO_FIBER_SPECFLUX",
-    "FLAT_TO_PSF_FLUX",
-    "PRIORITY",
-    "SUBPRIORITY",
-];
-
-/// Of those, the ones that a coadd's FIBERMAP keeps from the first exposure.
-const KEPT: [&str; 9] = [
-    "PETAL_LOC",
-    "DEVICE_LOC",
-    "LOCATION",
-    "FIBER",
-    "FIBERASSIGN_X",
-    "FIBERASSIGN_Y",
-    "PLATE_RA",
-    "PLATE_DEC",
-    "PRIORITY",
-];
-
-/// One row a target: that of its first spectrum, with COADD_FIBERSTATUS, COADD_NUMEXP, COADD_EXPTIME,
-/// COADD_NUMNIGHT and COADD_NUMTILE over all its spectra; rows of coadds stay as they are.
-pub fn of_targets(inputs: &Inputs) -> Fibermap {
-    let first: Vec<(usize, usize)> = inputs.targets.iter().map(|t| t.rows[0]).collect();
-    let mut fibermap = rows(inputs, &first);
-    if inputs.sources.iter().all(Source::is_coadd) {
-        return fibermap;
-    }
-    for name in EXPOSURE_COLUMNS.iter().filter(|n| !KEPT.contains(n)) {
-        fibermap.table = without(&fibermap.table, name);
-    }
-    let status = inputs.targets.iter().map(|t| coadd_fiberstatus(inputs, t) as i32).collect();
-    fibermap.table.set("COADD_FIBERSTATUS", "", ColumnData::I32(status));
-    let distinct = |name: &str| {
-        let count = |t: &Entry| {
-            let mut values: Vec<i64> = t.rows.iter().filter_map(|&(f, r)| value(&inputs.sources[f], name, r)).collect();
-            values.sort_unstable();
-            values.dedup();
-            values.len().max(1) as i16
-        };
-        ColumnData::I16(inputs.targets.iter().map(count).collect())
+/// FIBERMAP and EXP_FIBERMAP of the targets. Rows of coadds stay as they are; single exposures become a row a target as
+/// desi_coadd makes it, with columns of the fibre where all are of one tile.
+pub fn of_targets(inputs: &Inputs) -> (Fibermap, Option<Fibermap>) {
+    let known: HashSet<i64> = inputs.targets.iter().map(|t| t.id).collect();
+    let mut listed: Vec<Fibermap> = inputs.sources.iter().filter_map(|s| listed_exposures(s, &known)).collect();
+    let fibermap = if inputs.sources.iter().all(Source::is_coadd) {
+        let first: Vec<(usize, usize)> = inputs.targets.iter().map(|t| t.rows[0]).collect();
+        rows(inputs, &first)
+    } else {
+        let (spectra, targets, single) = together(inputs);
+        let onetile = spectra.table.ints("TILEID").is_some_and(|tiles| tiles.iter().all(|t| *t == tiles[0]));
+        listed.push(exposures::fibermap::of_exposures(&spectra, &targets).select(&single));
+        exposures::fibermap::of_targets(&spectra, &targets, onetile)
     };
-    let exptime =
-        |t: &Entry| -> f32 { t.rows.iter().map(|&(f, r)| float(&inputs.sources[f], "EXPTIME", r)).sum::<f64>() as f32 };
-    fibermap.table.set("COADD_NUMEXP", "", distinct("EXPID"));
-    fibermap.table.set("COADD_EXPTIME", "s", ColumnData::F32(inputs.targets.iter().map(exptime).collect()));
-    fibermap.table.set("COADD_NUMNIGHT", "", distinct("NIGHT"));
-    fibermap.table.set("COADD_NUMTILE", "", distinct("TILEID"));
-    fibermap
+    (fibermap, stack(&listed.iter().collect::<Vec<_>>()))
 }
 
-/// One row a target and exposure: those of the coadds, and those of single exposures.
-pub fn of_exposures(inputs: &Inputs) -> Option<Fibermap> {
-    let known: HashSet<i64> = inputs.targets.iter().map(|t| t.id).collect();
-    let mut parts: Vec<Fibermap> = Vec::new();
-    for (file, source) in inputs.sources.iter().enumerate() {
-        match source {
-            Source::Desi { spectra, .. } if source.is_coadd() => {
-                let Some(exposures) = &spectra.exp_fibermap else { continue };
-                let ids = exposures.targetids();
-                let wanted = |r: &usize| known.contains(&ids[*r]);
-                parts.push(exposures.select(&(0..ids.len()).filter(wanted).collect::<Vec<_>>()));
+/// The exposures that a coadd lists.
+fn listed_exposures(source: &Source, known: &HashSet<i64>) -> Option<Fibermap> {
+    let Source::Desi { spectra, .. } = source else { return None };
+    let exposures = spectra.exp_fibermap.as_ref().filter(|_| source.is_coadd())?;
+    let ids = exposures.targetids();
+    Some(exposures.select(&(0..ids.len()).filter(|&r| known.contains(&ids[r])).collect::<Vec<_>>()))
+}
+
+/// The fibermaps of all files below each other, the targets' rows in it, and the rows that are single exposures. Rows of one
+/// exposure in files of several arms, as in productions of 2016, are one.
+fn together(inputs: &Inputs) -> (Fibermap, Vec<Target>, Vec<usize>) {
+    let starts = starts(inputs);
+    let mut single = Vec::new();
+    let mut of_entry = |entry: &Entry| {
+        let mut target = Target { id: entry.id, rows: Vec::new(), used: BTreeMap::new() };
+        let mut seen: Vec<(usize, Option<(i64, i64)>)> = Vec::new();
+        for &(file, row) in &entry.rows {
+            let source = &inputs.sources[file];
+            let exposure = value(source, "EXPID", row).zip(value(source, "FIBER", row));
+            let same = |s: &(usize, Option<(i64, i64)>)| s.0 != file && exposure.is_some() && s.1 == exposure;
+            let place = seen.iter().position(same).unwrap_or(seen.len());
+            if place == seen.len() {
+                seen.push((file, exposure));
+                target.rows.push(starts[file] + row);
+                single.extend((!source.is_coadd()).then_some(starts[file] + row));
             }
-            Source::Desi { spectra, .. } => {
-                let mut mine: Vec<usize> =
-                    inputs.targets.iter().flat_map(|t| &t.rows).filter(|r| r.0 == file).map(|r| r.1).collect();
-                mine.sort_unstable();
-                let mut part = spectra.fibermap.select(&mine);
-                let mut table = Table::new();
-                for c in part.table.columns() {
-                    if c.name == "TARGETID" || EXPOSURE_COLUMNS.contains(&c.name.as_str()) {
-                        table.set_column(c.clone());
-                    }
-                }
-                part.table = table;
-                parts.push(part);
+            for band in Band::ALL {
+                let used = target.used.entry(band).or_default();
+                used.resize(seen.len(), false);
+                used[place] |= source.is_used(band, row);
             }
-            Source::Sdss(_) => {}
         }
+        target
+    };
+    let targets = inputs.targets.iter().map(&mut of_entry).collect();
+    single.sort_unstable();
+    let parts: Vec<Fibermap> = inputs.sources.iter().map(with_fiberstatus).collect();
+    (stack(&parts.iter().collect::<Vec<_>>()).unwrap_or_default(), targets, single)
+}
+
+/// A file's fibermap, a coadd's with its COADD_FIBERSTATUS as FIBERSTATUS.
+fn with_fiberstatus(source: &Source) -> Fibermap {
+    let mut fibermap = source.fibermap().clone();
+    if let Some(status) = fibermap.table.column("COADD_FIBERSTATUS").filter(|_| source.is_coadd()).cloned() {
+        fibermap.table.set_column(Column { name: "FIBERSTATUS".into(), ..status });
     }
-    stack(&parts.iter().collect::<Vec<_>>())
+    fibermap
 }
 
 /// TSNR2 of each target: the sums over its spectra of the SCORES columns of that name.
@@ -136,10 +96,9 @@ pub fn tsnr2(inputs: &Inputs) -> Option<Table> {
 }
 
 /// Warnings that DESI derives from OBJTYPE and COADD_FIBERSTATUS (formats.md 14.4).
-pub fn warnings(inputs: &Inputs, target: &Entry) -> i64 {
+pub fn warnings(inputs: &Inputs, target: &Entry, status: u32) -> i64 {
     let (file, row) = target.rows[0];
     let objtype = inputs.sources[file].fibermap().table.strings("OBJTYPE").map_or("TGT", |v| v[row].trim());
-    let status = coadd_fiberstatus(inputs, target);
     let has = |bits: u32| status & bits != 0;
     let known = objtype == "TGT" || objtype == "SKY";
     let flag = |on: bool, bit: i64| if on { bit } else { 0 };
@@ -151,16 +110,20 @@ pub fn warnings(inputs: &Inputs, target: &Entry) -> i64 {
         | flag(has(fiber::POORPOSITION), zwarn::POORDATA)
 }
 
-/// Bits that all spectra of a target have.
-fn coadd_fiberstatus(inputs: &Inputs, target: &Entry) -> u32 {
+/// Status of each target's fibres: COADD_FIBERSTATUS of its row in `fibermap`; of several coadds, the bits that all have.
+pub fn statuses(inputs: &Inputs, fibermap: &Fibermap) -> Vec<u32> {
+    if !inputs.sources.iter().all(Source::is_coadd) {
+        return exposures::fibermap::status_of(fibermap);
+    }
     let status = |&(f, r): &(usize, usize)| {
         let source = &inputs.sources[f];
         value(source, "COADD_FIBERSTATUS", r).or_else(|| value(source, "FIBERSTATUS", r)).unwrap_or(0) as u32
     };
-    target.rows.iter().map(status).fold(u32::MAX, |all, s| all & s)
+    inputs.targets.iter().map(|t| t.rows.iter().map(status).fold(u32::MAX, |all, s| all & s)).collect()
 }
 
-fn value(source: &Source, column: &str, row: usize) -> Option<i64> {
+/// An integer of a file's fibermap.
+pub(crate) fn value(source: &Source, column: &str, row: usize) -> Option<i64> {
     match &source.fibermap().table.column(column)?.data {
         ColumnData::I16(v) => v.get(row).map(|&x| i64::from(x)),
         ColumnData::I32(v) => v.get(row).map(|&x| i64::from(x)),
@@ -169,17 +132,18 @@ fn value(source: &Source, column: &str, row: usize) -> Option<i64> {
     }
 }
 
-fn float(source: &Source, column: &str, row: usize) -> f64 {
-    let column = source.fibermap().table.floats(column);
-    column.and_then(|v| v.get(row).copied()).filter(|x| x.is_finite()).unwrap_or(0.0)
-}
-
 /// Rows of several files in the given order.
 fn rows(inputs: &Inputs, wanted: &[(usize, usize)]) -> Fibermap {
     let all: Vec<&Fibermap> = inputs.sources.iter().map(Source::fibermap).collect();
-    let starts: Vec<usize> = all.iter().scan(0, |sum, f| Some(std::mem::replace(sum, *sum + f.len()))).collect();
+    let starts = starts(inputs);
     let stacked = stack(&all).unwrap_or_default();
     stacked.select(&wanted.iter().map(|&(f, r)| starts[f] + r).collect::<Vec<_>>())
+}
+
+/// Where the rows of each file begin, below each other.
+fn starts(inputs: &Inputs) -> Vec<usize> {
+    let lengths = inputs.sources.iter().map(|s| s.fibermap().len());
+    lengths.scan(0, |sum, n| Some(std::mem::replace(sum, *sum + n))).collect()
 }
 
 /// One below the other, with the columns that any of them has: 0 or empty where one lacks it.
@@ -245,12 +209,6 @@ fn empty(like: &Column, nrows: usize) -> Column {
         ColumnData::Str { width, .. } => ColumnData::Str { width: *width, values: vec![String::new(); n] },
     };
     Column { data, ..like.clone() }
-}
-
-fn without(table: &Table, name: &str) -> Table {
-    let mut t = Table::new();
-    table.columns().iter().filter(|c| c.name != name).for_each(|c| _ = t.set_column(c.clone()));
-    t
 }
 
 #[cfg(test)]

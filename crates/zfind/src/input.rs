@@ -1,12 +1,12 @@
 //! The spectra to be fitted, from files of any kind that the program reads, grouped by target.
 
 use crate::{
-    coadd::Coadd,
+    fibermap::value,
     sdss::{self, SdssSpectra},
     spectrum::{Channel, Grid, Target},
 };
-use datamodel::{Band, BandSpectra, Error, Fibermap, Result, Spectra, fits::FitsReader, mask::fiber, same_wavelengths};
-use ndarray::s;
+use datamodel::{Band, Error, Fibermap, Result, Spectra, fits::FitsReader, same_wavelengths};
+use exposures::{Exposure, is_usable, mean};
 use numerics::Resolution;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,6 +16,9 @@ use std::{
 
 /// Grids that begin within this many Angstrom are of one camera: those of SDSS's spectra begin where each has data.
 pub const SAME_CAMERA: f64 = 1000.0;
+
+/// What is fitted.
+const FITTED: &str = "spectra to fit (a brick, DESI's spectra- or coadd- file, or SDSS's spec- or spPlate file)";
 
 /// One file.
 pub enum Source {
@@ -45,13 +48,22 @@ pub struct Inputs {
     pub sources: Vec<Source>,
     /// The targets.
     pub targets: Vec<Entry>,
+    /// Sigmas from which on a bin that differs from those of the target's other exposures is left out; none is at 0.
+    pub cosmics_nsig: f64,
 }
 
 impl Source {
     fn read(path: &Path, known: &mut Vec<Arc<Grid>>) -> Result<Self> {
         let mut fits = FitsReader::open(path)?;
-        if sdss::is_sdss(&fits) {
-            return Ok(Self::Sdss(Box::new(SdssSpectra::read(&mut fits)?)));
+        if !is_desi(&mut fits)? {
+            if sdss::is_sdss(&mut fits) {
+                return Ok(Self::Sdss(Box::new(SdssSpectra::read(&mut fits)?)));
+            }
+            return Err(Error::Unsuitable {
+                path: path.to_path_buf(),
+                expected: FITTED,
+                found: fits.names().join(", "),
+            });
         }
         drop(fits);
         let spectra = Spectra::read_masking(path)?;
@@ -87,12 +99,25 @@ impl Source {
         }
     }
 
+    /// Whether a row counts in a band: the fibre of a single exposure may be bad.
+    pub fn is_used(&self, band: Band, row: usize) -> bool {
+        let Self::Desi { spectra, .. } = self else { return true };
+        let status = if self.is_coadd() { 0 } else { value(self, "FIBERSTATUS", row).unwrap_or(0) as u32 };
+        spectra.bands.get(&band).is_some_and(|data| is_usable(band, data, row, status))
+    }
+
     fn grids(&self) -> Vec<&Arc<Grid>> {
         match self {
             Self::Desi { grids, .. } => grids.values().collect(),
             Self::Sdss(spectra) => vec![spectra.grid()],
         }
     }
+}
+
+/// Whether a file holds spectra as DESI writes them, or our bricks (those of 2016: an arm, keyword CHANNEL).
+fn is_desi(fits: &mut FitsReader) -> Result<bool> {
+    let bands = ["B_FLUX", "R_FLUX", "Z_FLUX", "BRZ_FLUX"].iter().any(|hdu| fits.has(hdu));
+    Ok(bands || fits.header("0")?.get("CHANNEL").is_some())
 }
 
 /// The grid of these wavelengths, the one made before if they are the same.
@@ -128,7 +153,7 @@ impl Inputs {
                 targets[place].rows.push((file, row));
             }
         }
-        Self { sources, targets }
+        Self { sources, targets, cosmics_nsig: 0.0 }
     }
 
     /// First and last observed wavelength of all files, Angstrom.
@@ -148,77 +173,46 @@ impl Inputs {
         starts
     }
 
-    /// The spectrum of one target: spectra on one grid are coadded, others are channels of their own.
+    /// The spectrum of one target: the mean of spectra on one grid; others are channels of their own.
     pub fn target(&self, entry: &Entry) -> Target {
         let mut channels: Vec<Channel> = Vec::new();
-        let mut bands: Vec<(Arc<Grid>, Vec<Row>)> = Vec::new();
+        let mut bands: Vec<(Arc<Grid>, Vec<Exposure>)> = Vec::new();
         for &(file, row) in &entry.rows {
             match &self.sources[file] {
                 Source::Sdss(spectra) => channels.push(spectra.channel(row)),
                 source @ Source::Desi { spectra, grids } => {
-                    let status = if source.is_coadd() { 0 } else { fiberstatus(&spectra.fibermap, row) };
-                    for (band, data) in spectra.bands.iter().filter(|(b, _)| status & fiber::bad(**b) == 0) {
+                    for (band, data) in spectra.bands.iter().filter(|(b, _)| source.is_used(**b, row)) {
                         let Some(grid) = grids.get(band) else { continue };
+                        let exposure = Exposure::of(data, row);
                         match bands.iter_mut().find(|(g, _)| Arc::ptr_eq(g, grid)) {
-                            Some((_, rows)) => rows.push(Row { data, row }),
-                            None => bands.push((grid.clone(), vec![Row { data, row }])),
+                            Some((_, exposures)) => exposures.push(exposure),
+                            None => bands.push((grid.clone(), vec![exposure])),
                         }
                     }
                 }
             }
         }
-        channels.extend(bands.into_iter().map(|(grid, rows)| sum(grid, &rows)));
+        channels.extend(bands.into_iter().map(|(grid, exposures)| self.channel(grid, &exposures)));
         Target { id: entry.id, channels }
     }
-}
 
-/// One spectrum in one band.
-struct Row<'a> {
-    data: &'a BandSpectra,
-    row: usize,
-}
-
-impl Row<'_> {
-    fn ndiag(&self) -> usize {
-        self.data.resolution.dim().1
-    }
-
-    /// As a channel of its own.
-    fn channel(&self, grid: Arc<Grid>) -> Channel {
-        let Self { data, row } = *self;
-        let flux = data.flux.row(row).iter().map(|&f| f64::from(f)).collect();
-        let weight = |(&w, &m): (&f32, &u32)| if m == 0 { f64::from(w) } else { 0.0 };
-        let ivar = data.ivar.row(row).iter().zip(data.mask.row(row)).map(weight).collect();
-        Channel { grid, flux, ivar, resolution: Resolution::from_dia(data.resolution.slice(s![row, .., ..])) }
-    }
-
-    fn add_to(&self, coadd: &mut Coadd) {
-        let Self { data, row } = *self;
-        let half = self.ndiag() / 2;
-        // a file may have more or fewer diagonals than others
-        let resolution = |i: usize, j: usize| {
-            let k = i + half;
-            if k >= j && k - j < 2 * half + 1 { f64::from(data.resolution[(row, k - j, j)]) } else { 0.0 }
-        };
-        coadd.add(
-            |i| f64::from(data.flux[(row, i)]),
-            |i| f64::from(data.ivar[(row, i)]),
-            |i| data.mask[(row, i)] != 0,
-            resolution,
-        );
+    fn channel(&self, grid: Arc<Grid>, exposures: &[Exposure]) -> Channel {
+        if let [e] = exposures {
+            return channel(grid, e.flux.iter(), e.ivar.iter().zip(e.mask), Resolution::from_dia(e.resolution));
+        }
+        let ndiag = exposures.iter().map(|e| e.resolution.nrows()).fold(1, usize::max);
+        let m = mean(&grid.wave, ndiag, exposures, self.cosmics_nsig);
+        channel(grid, m.flux.iter(), m.ivar.iter().zip(&m.mask), Resolution::from_dia(m.resolution.view()))
     }
 }
 
-fn sum(grid: Arc<Grid>, rows: &[Row]) -> Channel {
-    if let [row] = rows {
-        return row.channel(grid);
-    }
-    let ndiag = rows.iter().map(Row::ndiag).fold(1, usize::max);
-    let mut coadd = Coadd::new(grid, ndiag);
-    rows.iter().for_each(|r| r.add_to(&mut coadd));
-    coadd.finish()
-}
-
-fn fiberstatus(fibermap: &Fibermap, row: usize) -> u32 {
-    fibermap.table.column("FIBERSTATUS").and_then(|c| c.data.to_i64()).map_or(0, |v| v[row] as u32)
+/// Masked bins have no weight.
+fn channel<'a>(
+    grid: Arc<Grid>,
+    flux: impl Iterator<Item = &'a f32>,
+    ivar: impl Iterator<Item = (&'a f32, &'a u32)>,
+    resolution: Resolution,
+) -> Channel {
+    let weight = |(&w, &m): (&f32, &u32)| if m == 0 { f64::from(w) } else { 0.0 };
+    Channel { grid, flux: flux.map(|&f| f64::from(f)).collect(), ivar: ivar.map(weight).collect(), resolution }
 }

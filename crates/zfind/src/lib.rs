@@ -9,7 +9,6 @@ pub mod archetype;
 pub mod basis;
 pub mod batch;
 pub mod classify;
-pub mod coadd;
 pub mod details;
 pub mod fibermap;
 pub mod finder;

@@ -43,6 +43,9 @@ struct Args {
     /// Only these targets
     #[arg(long, value_delimiter = ',', value_name = "ID", allow_negative_numbers = true)]
     targetids: Vec<i64>,
+    /// Sigmas from which on a bin that differs from those of a target's other exposures, three or more, is left out (0: none)
+    #[arg(long, default_value_t = 0.0, value_name = "N")]
+    cosmics_nsig: f64,
     /// Priors on redshifts: HDU PRIORS with TARGETID, FUNCTION (gaussian, lorentzien, tophat), Z, SIGMA
     #[arg(long, value_name = "FILE")]
     priors: Option<PathBuf>,
@@ -68,7 +71,7 @@ fn run(args: Args) -> step::Result {
     let templates = read_templates(&args.templates)?;
     let priors = args.priors.as_deref().map(prior::read).transpose()?.unwrap_or_default();
     let archetypes = args.archetypes.as_deref().map(Archetypes::load).transpose()?;
-    let inputs = Inputs::read(&infiles, &args.targetids)?;
+    let inputs = Inputs { cosmics_nsig: args.cosmics_nsig, ..Inputs::read(&infiles, &args.targetids)? };
     if inputs.targets.is_empty() {
         let what = if args.targetids.is_empty() { "it holds no spectrum" } else { "it holds none of the --targetids" };
         return Err(step::Error::data(&infiles[0], what));

@@ -14,13 +14,17 @@ use templates::Method;
 pub fn zbest(inputs: &Inputs, finder: &Finder, answers: &[Answer], mut header: Header) -> Zbest {
     grouping_keywords(inputs, &mut header);
     template_keywords(finder, &mut header);
-    let redshifts = inputs.targets.iter().zip(answers).map(|(t, a)| redshift(inputs, finder, t, a)).collect();
+    let (fibermap, exp_fibermap) = fibermap::of_targets(inputs);
+    let statuses = fibermap::statuses(inputs, &fibermap);
+    let warnings = inputs.targets.iter().zip(statuses).map(|(t, status)| fibermap::warnings(inputs, t, status));
+    let fitted = inputs.targets.iter().zip(answers).zip(warnings);
+    let redshifts = fitted.map(|((t, a), warnings)| redshift(finder, t, a, warnings)).collect();
     Zbest {
         header,
         redshifts,
         extra: archetype_columns(inputs, finder, answers),
-        fibermap: fibermap::of_targets(inputs),
-        exp_fibermap: fibermap::of_exposures(inputs),
+        fibermap,
+        exp_fibermap,
         tsnr2: fibermap::tsnr2(inputs),
     }
 }
@@ -54,8 +58,7 @@ pub(crate) fn template_keywords(finder: &Finder, header: &mut Header) {
     }
 }
 
-fn redshift(inputs: &Inputs, finder: &Finder, target: &Entry, answer: &Answer) -> Redshift {
-    let warnings = fibermap::warnings(inputs, target);
+fn redshift(finder: &Finder, target: &Entry, answer: &Answer, warnings: i64) -> Redshift {
     let npixels = answer.npixels as i64;
     let nothing = |zwarn| Redshift {
         targetid: target.id,

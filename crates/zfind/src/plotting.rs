@@ -29,6 +29,9 @@ pub struct Args {
     /// The fit's template files or folders of them [default: $RR_TEMPLATE_DIR, else the built-in set]
     #[arg(long, short = 't', num_args = 1.., value_name = "PATH")]
     templates: Vec<PathBuf>,
+    /// The fit's --cosmics-nsig
+    #[arg(long, default_value_t = 0.0, value_name = "N")]
+    cosmics_nsig: f64,
     /// The fit's archetypes
     #[arg(long, value_name = "DIR")]
     archetypes: Option<PathBuf>,
@@ -41,7 +44,7 @@ pub fn run(args: Args) -> step::Result {
     let absent = |path: &Path| step::Error::data(path, format!("it does not hold target {}", args.targetid));
     let zbest = Zbest::read(&args.zbest)?;
     let row = zbest.redshifts.iter().position(|r| r.targetid == args.targetid).ok_or_else(|| absent(&args.zbest))?;
-    let inputs = Inputs::read(&args.spectra, &[args.targetid])?;
+    let inputs = Inputs { cosmics_nsig: args.cosmics_nsig, ..Inputs::read(&args.spectra, &[args.targetid])? };
     let entry = inputs.targets.first().ok_or_else(|| absent(&args.spectra[0]))?;
     let archetypes = args.archetypes.as_deref().map(Archetypes::load).transpose()?.unwrap_or_default();
     let finder =

@@ -49,10 +49,12 @@ struct Fibre {
     sky: bool,
 }
 
-/// Whether a file holds spectra of SDSS (and none of DESI).
-pub fn is_sdss(fits: &FitsReader) -> bool {
-    let desi = ["FIBERMAP", "FLUX", "B_FLUX", "R_FLUX", "Z_FLUX", "BRZ_FLUX"];
-    fits.has("COADD") || (fits.has("1") && !desi.iter().any(|hdu| fits.has(hdu)))
+/// Whether a file holds spectra of SDSS: HDU COADD, the planes of a plate, or a table of one spectrum.
+pub fn is_sdss(fits: &mut FitsReader) -> bool {
+    let of_plate = |h: Header| ["COEFF0", "PLATEID"].iter().any(|key| h.get(key).is_some());
+    let of_spectrum = |t: Table| ["flux", "loglam"].iter().any(|name| t.column(name).is_some());
+    fits.has("COADD")
+        || (fits.has("1") && (fits.header("0").is_ok_and(of_plate) || fits.table("1").is_ok_and(of_spectrum)))
 }
 
 impl SdssSpectra {

@@ -163,6 +163,12 @@ fn a_target_without_data_is_drawn_without_model() {
 }
 
 #[test]
+fn common_options_may_follow_plot() {
+    let folder = Folder::new();
+    assert_eq!(folder.figure("2", &["--threads", "1"]), folder.figure("2", &[]));
+}
+
+#[test]
 fn what_is_missing_is_told_and_an_old_figure_kept() {
     let folder = Folder::new();
     std::fs::write(folder.path("f.svg"), "old").unwrap();

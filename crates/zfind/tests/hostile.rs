@@ -284,3 +284,22 @@ fn templates_that_do_not_reach_the_data_are_no_crash() {
         assert_eq!(z[0].zwarn & zwarn::NODATA == 0, found, "{:?}", z[0]);
     }
 }
+
+/// Good files of another kind: a PSF, our own redshift file, a calibrated frame.
+#[test]
+fn files_without_spectra_are_told_from_damaged_ones() {
+    let folder = Folder::new();
+    let s = spectra(&[1]);
+    folder.fit(&s);
+    let plane = Array2::<f64>::ones((5, 7));
+    for (name, hdus) in [("psf.fits", vec!["XTRACE", "PSF"]), ("cframe.fits", vec!["FLUX", "IVAR", "FIBERMAP"])] {
+        let mut fits = datamodel::fits::FitsWriter::create(&folder.path(name)).unwrap();
+        for hdu in hdus {
+            fits.image(hdu, plane.view(), &datamodel::Header::new()).unwrap();
+        }
+        fits.finish().unwrap();
+    }
+    for (name, hdu) in [("psf.fits", "XTRACE"), ("cframe.fits", "IVAR"), ("z.fits", "REDSHIFTS")] {
+        folder.refuses(name, &[], 1, &[name, "holds no spectra to fit", hdu]);
+    }
+}

@@ -366,3 +366,23 @@ fn zwarn_of_the_fibermap() {
         assert!(!nodata || (r.spectype == "GALAXY" && r.subtype.is_empty()));
     }
 }
+
+/// A cosmic ray in one of four exposures spoils the fit, unless it is looked for; without one nothing is lost but a few bins.
+#[test]
+fn cosmic_rays_of_one_exposure_are_left_out_on_request() {
+    let folder = Folder::new();
+    let mut s = spectra(&[7, 7, 7, 7]);
+    write_raw(&s, &folder.path("s.fits"), Width::Usual, &[]);
+    let best = |options: &[&str]| folder.fit("z.fits", options).redshifts[0].clone();
+    let clean = best(&[]);
+    let sought = best(&["--cosmics-nsig", "4"]);
+    assert!(sought.npixels == clean.npixels && (sought.chi2 - clean.chi2).abs() < 5.0, "{clean:?} {sought:?}");
+    let red = s.bands.get_mut(&Band::R).unwrap();
+    (150..152).for_each(|j| red.flux[(2, j)] += 40.0);
+    write_raw(&s, &folder.path("s.fits"), Width::Usual, &[]);
+    // the mean of four is 10 too high in two bins, whose sigma is 1 / sqrt(160)
+    let (kept, rejected) = (best(&[]), best(&["--cosmics-nsig", "4"]));
+    assert!(kept.chi2 > clean.chi2 + 10_000.0, "{clean:?} {kept:?}");
+    assert!((rejected.chi2 - clean.chi2).abs() < 20.0, "{clean:?} {rejected:?}");
+    assert!(is_found(&rejected) && (rejected.z - clean.z).abs() < clean.zerr, "{clean:?} {rejected:?}");
+}

@@ -1,6 +1,6 @@
 //! FIBERMAP and EXP_FIBERMAP of a coadd.
 
-use crate::{Target, status_of};
+use crate::Target;
 use datamodel::{Band, Column, ColumnData, Fibermap, Header, Table};
 use std::collections::BTreeSet;
 
@@ -37,7 +37,7 @@ const OF_TILE: [&str; 13] = [
     "LOCATION",
 ];
 /// Columns of EXP_FIBERMAP, in this order.
-const EXPOSURES: [&str; 28] = [
+const EXPOSURES: [&str; 29] = [
     "TARGETID",
     "PRIORITY",
     "SUBPRIORITY",
@@ -64,13 +64,14 @@ const EXPOSURES: [&str; 28] = [
     "FIBER_RA",
     "FIBER_DEC",
     "PSF_TO_FIBER_SPECFLUX",
+    "FLAT_TO_PSF_FLUX",
     "HELIOCOR_OFFSET",
     "COADD_FIBERSTATUS",
 ];
 
 /// One row a target: its first row without the columns of single exposures; FIBERSTATUS over the exposures used (bits that
 /// all have; of a target without any, bits that one has), target bits that any row has, and numbers of exposures.
-pub(crate) fn of_targets(fibermap: &Fibermap, targets: &[Target], onetile: bool) -> Fibermap {
+pub fn of_targets(fibermap: &Fibermap, targets: &[Target], onetile: bool) -> Fibermap {
     let first: Vec<usize> = targets.iter().map(|t| t.rows[0]).collect();
     let mut table = Table::new();
     table.set("TARGETID", "", ColumnData::I64(targets.iter().map(|t| t.id).collect()));
@@ -88,7 +89,7 @@ pub(crate) fn of_targets(fibermap: &Fibermap, targets: &[Target], onetile: bool)
 }
 
 /// One row a target and exposure, with IN_COADD_B, R and Z: whether the exposure is part of the sum.
-pub(crate) fn of_exposures(fibermap: &Fibermap, targets: &[Target]) -> Fibermap {
+pub fn of_exposures(fibermap: &Fibermap, targets: &[Target]) -> Fibermap {
     let mut table = Table::new();
     for column in EXPOSURES.iter().filter_map(|name| fibermap.table.column(name)) {
         table.set_column(column.clone());
@@ -201,4 +202,14 @@ fn deviation(values: &[f64]) -> f64 {
 /// Right ascensions without the jump at 360 degrees: those of one target are close together.
 fn unwrapped(ra: &[f64]) -> Vec<f64> {
     ra.iter().map(|x| ra[0] + (x - ra[0] + 180.0).rem_euclid(360.0) - 180.0).collect()
+}
+
+/// FIBERSTATUS of each row, of a coadd COADD_FIBERSTATUS.
+pub fn status_of(fibermap: &Fibermap) -> Vec<u32> {
+    match fibermap.table.ints("COADD_FIBERSTATUS") {
+        Some(status) if fibermap.table.column("FIBERSTATUS").is_none() => {
+            status.into_iter().map(|s| s as u32).collect()
+        }
+        _ => fibermap.fiberstatus(),
+    }
 }
