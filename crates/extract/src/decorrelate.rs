@@ -9,7 +9,7 @@ use numerics::{
 use std::{ops::Range, str::FromStr};
 
 /// Relative error of the square root.
-const TOLERANCE: f64 = 1e-9;
+const TOLERANCE: f64 = 3e-9;
 /// Bands are not widened beyond this many times the reach of `Aᵀ W A`.
 const WIDEST: usize = 16;
 /// A row of the band is widened, within what is known of the covariance, while the partial correlation of bins at its
