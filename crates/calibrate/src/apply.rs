@@ -71,19 +71,15 @@ fn rescale_resolution(resolution: &mut Array3<f32>, calib: &Array2<f32>) {
             return;
         }
         interp::fill(&mut columns, &good);
-        let sums = product(planes.view_mut(), &vec![1.0; columns.len()]);
-        let seen = product(planes.view_mut(), &columns);
-        let rows: Vec<f64> =
-            sums.iter().zip(&seen).map(|(s, t)| if *s > 0.0 && *t > 0.0 { s / t } else { 0.0 }).collect();
+        let mut rows = vec![(0.0, 0.0); columns.len()];
+        for_entries(planes.view_mut(), |value, i, j| {
+            let r = f64::from(*value);
+            rows[i].0 += r;
+            rows[i].1 += r * columns[j];
+        });
+        let rows: Vec<f64> = rows.into_iter().map(|(s, t)| if s > 0.0 && t > 0.0 { s / t } else { 0.0 }).collect();
         for_entries(planes.view_mut(), |value, i, j| *value = (f64::from(*value) * columns[j] * rows[i]) as f32);
     });
-}
-
-/// `R c` of one fibre's stored diagonals.
-fn product(mut planes: ArrayViewMut2<f32>, c: &[f64]) -> Vec<f64> {
-    let mut out = vec![0.0; c.len()];
-    for_entries(planes.view_mut(), |value, i, j| out[i] += f64::from(*value) * c[j]);
-    out
 }
 
 /// Visits the entries `R[i, j]` of one fibre's stored diagonals `[ndiag, nwave]` that lie in the matrix.

@@ -55,6 +55,15 @@ impl Band {
         }
     }
 
+    /// First and last wavelength over which SCORES are measured, as DESI does: where the arm is efficient. Angstrom.
+    pub fn scored_range(self) -> (f64, f64) {
+        match self {
+            Band::B => (4000.0, 5800.0),
+            Band::R => (5800.0, 7600.0),
+            Band::Z => (7600.0, 9800.0),
+        }
+    }
+
     /// DESI's extraction grid: first, last wavelength and step in Angstrom (vacuum). The three grids share
     /// one 0.8 Angstrom phase, so that arms can be merged bin by bin.
     pub fn extraction_grid(self) -> (f64, f64, f64) {

@@ -1,7 +1,7 @@
 //! SCORES: a few numbers a spectrum for a quick look, measured at each stage of the calibration in a fixed
 //! wavelength range of each arm.
 
-use datamodel::{Band, ColumnData, Frame, Table};
+use datamodel::{ColumnData, Frame, Table};
 use numerics::robust;
 use rayon::prelude::*;
 
@@ -27,21 +27,12 @@ impl Stage {
     }
 }
 
-/// Wavelengths in Angstrom over which an arm is scored: those that DESI uses, where it is efficient.
-fn range(band: Band) -> (f64, f64) {
-    match band {
-        Band::B => (4000.0, 5800.0),
-        Band::R => (5800.0, 7600.0),
-        Band::Z => (7600.0, 9800.0),
-    }
-}
-
 /// Adds to SCORES the integral over the range, the median per Angstrom, and the median S/N per
 /// square-root Angstrom: columns `INTEG_stage_X_band` (`SUM` for counts), `MEDIAN_stage_X_band`,
 /// `MEDIAN_stage_SNR_band`. A frame without a known camera or without bins in the range stays as it is.
 pub fn append(frame: &mut Frame, stage: Stage) {
     let Some(band) = frame.camera().map(|c| c.band) else { return };
-    let (from, to) = range(band);
+    let (from, to) = band.scored_range();
     let bins = frame.wave.partition_point(|w| *w < from)..frame.wave.partition_point(|w| *w < to);
     if bins.len() < 2 {
         return;
@@ -70,11 +61,15 @@ pub(crate) fn table_of(frame: &mut Frame) -> &mut Table {
 
 /// Integral, median and median S/N of spectrum `i`; masked bins count in none.
 fn measure(frame: &Frame, i: usize, bins: std::ops::Range<usize>, step: f64) -> [f32; 3] {
-    let good = |j: &usize| frame.mask[(i, *j)] == 0 && frame.ivar[(i, *j)] > 0.0;
-    let flux: Vec<f64> = bins.clone().filter(good).map(|j| f64::from(frame.flux[(i, j)])).collect();
-    let snr = |j: usize| f64::from(frame.flux[(i, j)]) * f64::from(frame.ivar[(i, j)]).sqrt() / step.sqrt();
-    let mut snr: Vec<f64> = bins.filter(good).map(snr).collect();
+    let (mut flux, mut snr) = (Vec::with_capacity(bins.len()), Vec::with_capacity(bins.len()));
+    for j in bins {
+        let (value, ivar) = (f64::from(frame.flux[(i, j)]), frame.ivar[(i, j)]);
+        if frame.mask[(i, j)] == 0 && ivar > 0.0 {
+            flux.push(value);
+            snr.push(value * (f64::from(ivar) / step).sqrt());
+        }
+    }
     let integral = flux.iter().sum::<f64>() * step;
-    let median = |v: &mut [f64]| robust::median_in_place(v).unwrap_or(0.0) as f32;
-    [integral as f32, median(&mut flux.clone()), median(&mut snr)]
+    let median = |mut v: Vec<f64>| robust::median_in_place(&mut v).unwrap_or(0.0) as f32;
+    [integral as f32, median(flux), median(snr)]
 }

@@ -1,13 +1,15 @@
 //! DATASUM and CHECKSUM (FITS Standard 4.0, appendix J; Seaman, Pence and Rots, "FITS Checksum Proposal", 2002).
 //! Written by us rather than by cfitsio, whose cards carry the date: the same product is the same bytes.
 
+use super::handle::Damage;
+use crate::Header;
 use std::fs::File;
 use std::io::Result;
 use std::os::unix::fs::FileExt;
 
 const CARD: usize = 80;
 /// Bytes read at a time; a multiple of the FITS block of 2880.
-const CHUNK: usize = 2880 * 512;
+const CHUNK: usize = 2880 * 128;
 
 /// The two cards with empty sums, to be filled by [`seal`].
 pub(super) fn placeholders() -> [String; 2] {
@@ -23,7 +25,7 @@ fn checksum_card(code: &str) -> String {
 }
 
 /// Ones' complement sum of big-endian 32-bit words, added to `sum`; the length is a multiple of 4.
-fn add(sum: u32, bytes: &[u8]) -> u32 {
+pub(super) fn add(sum: u32, bytes: &[u8]) -> u32 {
     let total = bytes.chunks_exact(4).map(|w| u64::from(u32::from_be_bytes([w[0], w[1], w[2], w[3]]))).sum::<u64>()
         + u64::from(sum);
     let folded = (total & 0xffff_ffff) + (total >> 32);
@@ -66,16 +68,35 @@ pub(super) fn seal(file: &File, extents: &[[u64; 3]]) -> Result<()> {
     })
 }
 
-fn sum_of(file: &File, start: u64, end: u64) -> Result<u32> {
+/// Sum of the bytes from `start` to `end`.
+pub(super) fn sum_of(file: &File, start: u64, end: u64) -> Result<u32> {
+    let mut sum = 0;
+    for_chunks(file, start, end, |chunk| sum = add(sum, chunk))?;
+    Ok(sum)
+}
+
+/// Visits the bytes from `start` to `end`, [`CHUNK`] at a time: they are still in the cache when they are visited.
+pub(super) fn for_chunks(file: &File, start: u64, end: u64, mut visit: impl FnMut(&[u8])) -> Result<()> {
     let mut buffer = vec![0; CHUNK.min((end - start) as usize)];
-    let (mut at, mut sum) = (start, 0);
+    let mut at = start;
     while at < end {
         let chunk = &mut buffer[..CHUNK.min((end - at) as usize)];
         file.read_exact_at(chunk, at)?;
-        sum = add(sum, chunk);
+        visit(chunk);
         at += chunk.len() as u64;
     }
-    Ok(sum)
+    Ok(())
+}
+
+/// Which of the sums that an HDU's `cards` state, if they do, is not that of its `header` or of data that sum to `datasum`.
+pub(super) fn damage(cards: &Header, header: &[u8], datasum: u32) -> Damage {
+    let stated = |key| cards.str(key).map(str::trim).filter(|text| !text.is_empty());
+    if stated("DATASUM").is_some_and(|text| text.parse() != Ok(datasum)) {
+        return Some("DATASUM");
+    }
+    // ones' complement has two zeros
+    let whole = add(datasum, header);
+    (stated("CHECKSUM").is_some() && whole != 0 && whole != u32::MAX).then_some("CHECKSUM")
 }
 
 /// Replaces the card that has the keyword of `card`.

@@ -3,6 +3,7 @@
 mod card;
 mod checksum;
 mod handle;
+mod plain;
 mod reader;
 mod rows;
 mod writer;

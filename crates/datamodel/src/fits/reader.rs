@@ -1,9 +1,11 @@
 //! Reading a FITS file: HDUs by name, images and tables whole, CHECKSUM and DATASUM verified.
 
-use super::handle::{END_OF_FILE, Handle, Pixel, READ_ERROR};
+use super::handle::{Damage, END_OF_FILE, Handle, Pixel, READ_ERROR};
+use super::plain::Hdu;
 use super::{card, rows};
 use crate::{Error, Header, Result, Table};
 use ndarray::{Array, Array1, Array2, Array3, ArrayD, Dimension};
+use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +17,8 @@ pub struct FitsReader {
     headers: Vec<Header>,
     /// Which HDUs' sums have been verified.
     verified: Vec<bool>,
+    /// The file itself, unless it is a compressed one.
+    plain: Option<File>,
 }
 
 impl FitsReader {
@@ -30,6 +34,7 @@ impl FitsReader {
             names: vec![],
             headers: vec![],
             verified: vec![],
+            plain: None,
         };
         let mut end = 0;
         for index in 0.. {
@@ -45,15 +50,16 @@ impl FitsReader {
         }
         reader.verified = vec![false; reader.names.len()];
         if plain {
-            reader.check_length(end)?;
+            let file = File::open(path).map_err(|source| reader.refused(source))?;
+            reader.check_length(&file, end)?;
+            reader.plain = Some(file);
         }
         Ok(reader)
     }
 
     /// cfitsio takes a file that ends within an HDU for one that has fewer HDUs, or fails at the data only.
-    fn check_length(&self, end: u64) -> Result<()> {
-        let io = |source| Error::Io { path: self.path.clone(), action: "read", source };
-        let mut file = std::fs::File::open(&self.path).map_err(io)?;
+    fn check_length(&self, mut file: &File, end: u64) -> Result<()> {
+        let io = |source| self.refused(source);
         let length = file.metadata().map_err(io)?.len();
         let last = self.names.last().cloned().unwrap_or_default();
         if length < end {
@@ -67,6 +73,10 @@ impl FitsReader {
             return Err(self.truncated("", message));
         }
         Ok(())
+    }
+
+    fn refused(&self, source: std::io::Error) -> Error {
+        Error::Io { path: self.path.clone(), action: "read", source }
     }
 
     fn truncated(&self, hdu: &str, message: String) -> Error {
@@ -116,13 +126,43 @@ impl FitsReader {
         let index = self.index(hdu)?;
         self.file.hdu = self.names[index].clone();
         self.file.move_to(index)?;
-        if std::mem::replace(&mut self.verified[index], true) {
+        if self.verified[index] {
             return Ok(());
         }
-        match self.file.damage()? {
+        let damage = match &self.plain {
+            Some(file) => self.hdu()?.damage(file).map_err(|e| self.refused(e))?,
+            None => self.file.damage()?,
+        };
+        self.judge(hdu, index, damage)
+    }
+
+    /// The verdict on the sums of an HDU.
+    fn judge(&mut self, hdu: &str, index: usize, damage: Damage) -> Result<()> {
+        self.verified[index] = true;
+        match damage {
             None => Ok(()),
             Some(keyword) => Err(Error::Checksum { path: self.path.clone(), hdu: hdu.to_string(), keyword }),
         }
+    }
+
+    /// The current HDU as it lies in the file.
+    fn hdu(&self) -> Result<Hdu> {
+        Ok(Hdu { extent: self.file.extent()?, cards: card::every(&self.file.records()?) })
+    }
+
+    /// An image of floats of a plain file, its sums verified in the same pass; `None` for any other HDU.
+    fn floats(&mut self, hdu: &str) -> Result<Option<ArrayD<f32>>> {
+        let index = self.index(hdu)?;
+        self.file.hdu = self.names[index].clone();
+        self.file.move_to(index)?;
+        let (Some(file), Some(shape)) = (&self.plain, self.file.image_shape()?) else { return Ok(None) };
+        let place = self.hdu()?;
+        if shape.is_empty() || !place.is_floats() {
+            return Ok(None);
+        }
+        let (data, damage) = place.floats(file, shape.iter().product()).map_err(|e| self.refused(e))?;
+        self.judge(hdu, index, damage)?;
+        self.shaped(hdu, shape, data).map(Some)
     }
 
     /// Makes an HDU current and gives the shape of its image, which must have data.
@@ -196,7 +236,10 @@ impl FitsReader {
     /// Those of all the readers below: [`Error::MissingHdu`], [`Error::Checksum`], [`Error::Fits`] where the
     /// data end early, [`Error::Invalid`] where the HDU is no image or has another dimension.
     pub fn image_f32(&mut self, hdu: &str) -> Result<ArrayD<f32>> {
-        self.pixels(hdu, Some(f32::NAN))
+        match self.floats(hdu)? {
+            Some(image) => Ok(image),
+            None => self.pixels(hdu, Some(f32::NAN)),
+        }
     }
 
     /// The same as f64.
@@ -299,7 +342,7 @@ fn probe(path: &Path) -> Result<bool> {
         _ => Error::Io { path: path.to_path_buf(), action: "open", source },
     };
     let mut start = Vec::new();
-    std::fs::File::open(path).map_err(io)?.take(BLOCK).read_to_end(&mut start).map_err(io)?;
+    File::open(path).map_err(io)?.take(BLOCK).read_to_end(&mut start).map_err(io)?;
     let unusable = |message: &str| {
         let message = message.to_string();
         Err(Error::Fits { path: path.to_path_buf(), hdu: String::new(), action: "read", status: NOT_FITS, message })
