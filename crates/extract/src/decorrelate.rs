@@ -3,13 +3,13 @@
 
 use crate::solve::System;
 use numerics::{
-    BandLanes, NumericsError, RationalSqrt, SymmetricBand,
+    BandLanes, NumericsError, RationalSqrt,
     lanes::{LANES, Lane, completion},
 };
 use std::{ops::Range, str::FromStr};
 
 /// Relative error of the square root.
-const TOLERANCE: f64 = 1e-9;
+const TOLERANCE: f64 = 3e-9;
 /// Bands are not widened beyond this many times the reach of `Aᵀ W A`.
 const WIDEST: usize = 16;
 /// A row of the band is widened, within what is known of the covariance, while the partial correlation of bins at its
@@ -110,10 +110,9 @@ pub fn own_inverses(
     let narrow = (half + 1).max(ndiag / 2);
     let (mut reach, widest) = (5 * narrow / 2, WIDEST * narrow);
     loop {
-        let covariance = system.factor.inverse_band(reach * system.m);
         let mut edge = 0.0f64;
         let mut inverse = |fibers: &Vec<usize>| {
-            let own = own_blocks(&covariance, fibers, system, reach);
+            let own = system.factor.inverse_blocks(system.m, fibers, reach);
             let completion = completion::complete(&own, narrow, NEGLIGIBLE)?;
             edge = edge.max(completion.edge);
             let (fibers, largest) = (fibers.clone(), own.largest_row());
@@ -125,22 +124,6 @@ pub fn own_inverses(
         }
         reach += reach / 2;
     }
-}
-
-/// The covariances of some fibres of the system within `reach` bins, side by side; the last one fills the lanes left.
-fn own_blocks(covariance: &SymmetricBand, fibers: &[usize], system: &System, reach: usize) -> BandLanes {
-    let m = system.m;
-    let mut blocks = BandLanes::zeros(system.nwave, reach);
-    for i in 0..system.nwave {
-        let to = blocks.row_mut(i);
-        for (k, g) in lanes_of(fibers).enumerate() {
-            let row = covariance.row(i * m + g);
-            for (to, back) in to.iter_mut().rev().zip(0..) {
-                to[k] = row[row.len() - 1 - back * m];
-            }
-        }
-    }
-    blocks
 }
 
 /// The fibre of each lane.

@@ -3,6 +3,7 @@
 use crate::{Extraction, Grid};
 use datamodel::{Band, ColumnData, Fibermap, Frame, Header, Table};
 use numerics::robust::median;
+use rayon::prelude::*;
 
 /// The rows of `fibermap` of the `n` fibres from `first` on (global FIBER), or `Err` with the first fibre
 /// that has no row.
@@ -48,17 +49,16 @@ fn score_range(band: Band) -> std::ops::Range<f64> {
 /// the good bins of each spectrum; 0 without any.
 fn scores(frame: &Frame, step: f64, band: Band) -> Table {
     let range = score_range(band);
-    let (mut sum, mut middle, mut snr) = (Vec::new(), Vec::new(), Vec::new());
-    for i in 0..frame.nspec() {
+    let of_spectrum = |i: usize| {
         let ivar = frame.good_ivar(i);
         let bins = (0..frame.wave.len()).filter(|&j| range.contains(&frame.wave[j]) && ivar[j] > 0.0);
         let (flux, noise): (Vec<f64>, Vec<f64>) = bins
             .map(|j| (f64::from(frame.flux[(i, j)]), f64::from(frame.flux[(i, j)]) * (ivar[j] / step).sqrt()))
             .unzip();
-        sum.push(flux.iter().sum::<f64>() * step);
-        middle.push(median(&flux).unwrap_or(0.0));
-        snr.push(median(&noise).unwrap_or(0.0));
-    }
+        [flux.iter().sum::<f64>() * step, median(&flux).unwrap_or(0.0), median(&noise).unwrap_or(0.0)]
+    };
+    let scores: Vec<[f64; 3]> = (0..frame.nspec()).into_par_iter().map(of_spectrum).collect();
+    let [sum, middle, snr] = [0, 1, 2].map(|k| scores.iter().map(|s| s[k]).collect::<Vec<f64>>());
     let letter = band.letter().to_ascii_uppercase();
     let mut table = Table::new();
     table.set("TARGETID", "", ColumnData::I64(frame.fibermap.targetids()));

@@ -82,6 +82,7 @@ pub fn params(args: &Args, psf: &Psf, grid: Grid) -> Result<Params, Error> {
         regularize: args.regularize,
         decorrelation: args.decorrelate,
         psf_error: psf.file().header.float("PSFERR").unwrap_or(extract::PSF_ERROR),
+        model: args.model.is_some(),
     })
 }
 

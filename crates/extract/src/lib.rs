@@ -22,7 +22,7 @@ pub use grid::Grid;
 pub use pixels::Pixels;
 
 use grid::{bundles, sub_bundles};
-use ndarray::{Array2, Array3, s};
+use ndarray::{Array2, Array3, Axis, s};
 use normal::Normal;
 use numerics::NumericsError;
 use projection::Projection;
@@ -56,6 +56,8 @@ pub struct Params {
     pub decorrelation: Decorrelation,
     /// Fractional error of the PSF, used in chi2pix.
     pub psf_error: f64,
+    /// Whether the model image is wanted.
+    pub model: bool,
 }
 
 /// Why nothing can be extracted.
@@ -116,7 +118,7 @@ pub struct Extraction {
     pub resolution: Array3<f32>,
     /// Mean chi2 of the pixels under each spot.
     pub chi2pix: Array2<f32>,
-    /// `A f`, electrons, `[y, x]`.
+    /// `A f`, electrons, `[y, x]`; empty if it was not wanted.
     pub model: Array2<f32>,
 }
 
@@ -136,7 +138,10 @@ pub fn extract(
         return Err(ExtractError::NoSuchFiber { fibers, nfiber });
     }
     let all = bundles(&fibers, nfiber, params.bundlesize);
-    let mut out = Extraction::zeros(pixels.shape(), fibers.len(), params.grid.n, 2 * psf.file().half_size.1 + 1);
+    let mut out = Extraction::zeros(fibers.len(), params.grid.n, psf.box_size().1);
+    if params.model {
+        out.model = Array2::zeros(pixels.shape());
+    }
     // as many bundles at once as there are threads: the spots of a bundle take 90 MB, which the next one uses again
     let memory = Mutex::new(Vec::new());
     for some in all.chunks(rayon::current_num_threads().max(1)) {
@@ -148,7 +153,7 @@ pub fn extract(
                 solved
             })
             .collect();
-        solved?.iter().for_each(|bundle| out.insert(bundle, params));
+        solved?.iter().for_each(|bundle| out.insert(bundle));
     }
     if out.mask.iter().all(|m| m & datamodel::mask::spec::NODATA != 0) {
         let covered = projection::wavelength_range(psf);
@@ -165,13 +170,11 @@ pub fn extract(
 
 /// The solution of one bundle.
 struct Bundle {
-    fibers: Range<usize>,
-    spectra: Vec<Spectrum>,
+    /// First row of the output that the wanted fibres of the bundle fill.
+    row: usize,
+    /// Their spectra.
+    spectra: Extraction,
     window: Window,
-    /// `[nfiber, padded bins]`.
-    chi2pix: Vec<f64>,
-    /// `[nfiber, padded bins]`.
-    mask: Vec<u32>,
 }
 
 impl Bundle {
@@ -183,7 +186,7 @@ impl Bundle {
         memory: &Mutex<Vec<Vec<f64>>>,
     ) -> Result<Self, ExtractError> {
         let grid = params.grid.padded(WAVE_PAD);
-        let ndiag = 2 * psf.file().half_size.1 + 1;
+        let ndiag = psf.box_size().1;
         let spots = memory.lock().ok().and_then(|mut m| m.pop()).unwrap_or_default();
         let a = Projection::in_memory_of(spots, psf, fibers.clone(), &grid, pixels.shape());
         let normal = Normal::new(&a, pixels);
@@ -200,51 +203,63 @@ impl Bundle {
         let window = quality::model(&a, &fluxes, pixels.shape().0);
         let chi2pix = quality::chi2pix(&a, pixels, &window, params.psf_error);
         let bits = |k: usize| quality::pixel_bits(a.corner(k / a.nwave, k % a.nwave).is_some(), normal.covered[k]);
-        let mask = (0..a.nfiber * a.nwave).map(bits).collect();
+        let wanted = fibers.start.max(params.fibers.start)..fibers.end.min(params.fibers.end);
+        let mut out = Extraction::zeros(wanted.len(), params.grid.n, ndiag);
+        for fiber in wanted.clone() {
+            let at = fiber - fibers.start;
+            let (bins, row) = (at * a.nwave..(at + 1) * a.nwave, fiber - wanted.start);
+            let mask: Vec<u32> = bins.clone().map(bits).collect();
+            out.fill(row, &spectra[at], &chi2pix[bins], &mask, params.grid.step);
+        }
         if let Ok(mut memory) = memory.lock() {
             memory.push(a.into_memory());
         }
-        Ok(Self { fibers, spectra, window, chi2pix, mask })
+        Ok(Self { row: wanted.start - params.fibers.start, spectra: out, window })
     }
 }
 
 impl Extraction {
-    fn zeros(image: (usize, usize), nspec: usize, nwave: usize, ndiag: usize) -> Self {
+    fn zeros(nspec: usize, nwave: usize, ndiag: usize) -> Self {
         Self {
             flux: Array2::zeros((nspec, nwave)),
             ivar: Array2::zeros((nspec, nwave)),
             mask: Array2::zeros((nspec, nwave)),
             resolution: Array3::zeros((nspec, ndiag, nwave)),
             chi2pix: Array2::zeros((nspec, nwave)),
-            model: Array2::zeros(image),
+            model: Array2::zeros((0, 0)),
         }
     }
 
-    /// Copies the wanted fibres of a bundle, without the padding, per Angstrom.
-    fn insert(&mut self, bundle: &Bundle, params: &Params) {
-        let window = &bundle.window;
-        let target = self.model.slice_mut(s![.., window.columns.clone()]);
-        target.into_iter().zip(&window.values).for_each(|(t, m)| *t += *m as f32);
-        let (n, padded) = (params.grid.n, params.grid.n + 2 * WAVE_PAD);
-        for spectrum in &bundle.spectra {
-            let fiber = bundle.fibers.start + spectrum.fiber;
-            if !params.fibers.contains(&fiber) {
-                continue;
-            }
-            let row = fiber - params.fibers.start;
-            for i in 0..n {
-                let (p, k) = (i + WAVE_PAD, spectrum.fiber * padded + i + WAVE_PAD);
-                self.insert_bin((row, i), spectrum, p, params.grid.step, bundle.mask[k]);
-                self.chi2pix[(row, i)] = bundle.chi2pix[k] as f32;
-                for (d, r) in self.resolution.slice_mut(s![row, .., i]).iter_mut().enumerate() {
-                    *r = spectrum.whitened.resolution[d * padded + p] as f32;
-                }
-            }
+    /// Copies a bundle to its rows.
+    fn insert(&mut self, bundle: &Bundle) {
+        let (from, window) = (&bundle.spectra, &bundle.window);
+        let rows = bundle.row..bundle.row + from.flux.nrows();
+        self.flux.slice_mut(s![rows.clone(), ..]).assign(&from.flux);
+        self.ivar.slice_mut(s![rows.clone(), ..]).assign(&from.ivar);
+        self.mask.slice_mut(s![rows.clone(), ..]).assign(&from.mask);
+        self.resolution.slice_mut(s![rows.clone(), .., ..]).assign(&from.resolution);
+        self.chi2pix.slice_mut(s![rows, ..]).assign(&from.chi2pix);
+        if !self.model.is_empty() {
+            let target = self.model.slice_mut(s![.., window.columns.clone()]);
+            target.into_iter().zip(&window.values).for_each(|(t, m)| *t += *m as f32);
+        }
+    }
+
+    /// Fills a row from a spectrum, its chi2pix and its mask on the padded grid, without the padding, per Angstrom.
+    fn fill(&mut self, row: usize, spectrum: &Spectrum, chi2pix: &[f64], mask: &[u32], step: f64) {
+        let n = self.flux.ncols();
+        for i in 0..n {
+            self.fill_bin((row, i), spectrum, i + WAVE_PAD, step, mask[i + WAVE_PAD]);
+            self.chi2pix[(row, i)] = chi2pix[i + WAVE_PAD] as f32;
+        }
+        let diagonals = spectrum.whitened.resolution.chunks_exact(mask.len());
+        for (mut to, from) in self.resolution.index_axis_mut(Axis(0), row).rows_mut().into_iter().zip(diagonals) {
+            to.iter_mut().zip(&from[WAVE_PAD..]).for_each(|(t, r)| *t = *r as f32);
         }
     }
 
     /// A bin without any light on good pixels has flux 0 and ivar 0.
-    fn insert_bin(&mut self, at: (usize, usize), spectrum: &Spectrum, p: usize, step: f64, mask: u32) {
+    fn fill_bin(&mut self, at: (usize, usize), spectrum: &Spectrum, p: usize, step: f64, mask: u32) {
         use datamodel::mask::spec::{ALLBADPIX, NODATA};
         let flux = (spectrum.whitened.flux[p] / step) as f32;
         let ivar = (spectrum.whitened.ivar[p] * step * step) as f32;

@@ -39,6 +39,7 @@ fn exposure() -> Option<(Pixels, Psf, Params)> {
         regularize: 0.0,
         decorrelation: Decorrelation::Signal,
         psf_error: 0.01,
+        model: true,
     };
     Some((Pixels::new(image.pix, image.ivar, &image.mask), Psf::new(file).unwrap(), params))
 }

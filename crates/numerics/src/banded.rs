@@ -4,7 +4,7 @@
 //! Row `i` holds the entries `A[i, i-kd ..= i]`, the diagonal last, so that every inner loop of the
 //! factorisation (Golub & Van Loan 2013, section 4.3.5) is a dot product of two contiguous slices.
 
-use crate::{NumericsError, panel};
+use crate::{BandLanes, NumericsError, lanes::LANES, panel};
 
 /// A symmetric matrix of order `n` that is zero beyond `kd` diagonals off the main one.
 #[derive(Debug, Clone, PartialEq)]
@@ -174,6 +174,16 @@ impl BandedCholesky {
         z
     }
 
+    /// Of a matrix whose unknowns are of `period` kinds in turn: the blocks of `A⁻¹` of some kinds (at most
+    /// [`LANES`]) within `reach` unknowns of the kind, side by side; the last kind fills the lanes left. The order must be a
+    /// multiple of `period`.
+    pub fn inverse_blocks(&self, period: usize, kinds: &[usize], reach: usize) -> BandLanes {
+        let mut blocks = BandLanes::zeros(self.l.n / period, reach);
+        let kinds: Vec<usize> = kinds.iter().chain(kinds.last().into_iter().cycle()).take(LANES).copied().collect();
+        panel::write_classes(&self.l, &mut panel::Classes { period, kinds: &kinds, blocks: &mut blocks });
+        blocks
+    }
+
     /// Adds `scale A⁻¹` to `z` within its band.
     pub(crate) fn add_inverse(&self, scale: f64, z: &mut SymmetricBand) {
         panel::add_inverse(&self.l, scale, z);
@@ -223,6 +233,20 @@ mod tests {
         for i in 0..50usize {
             for j in i.saturating_sub(15)..=i {
                 assert!((z.get(i, j) - expected[(i, j)]).abs() < 1e-14, "({i}, {j})");
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_of_the_inverse_agree_with_lapack() {
+        let (a, dense) = random(48, 7);
+        let expected = dense.inv().unwrap();
+        let blocks = a.cholesky().unwrap().inverse_blocks(4, &[1, 3], 5);
+        for i in 0..12usize {
+            for j in i.saturating_sub(5)..=i {
+                for (k, kind) in [1, 3, 3, 3, 3, 3, 3, 3].into_iter().enumerate() {
+                    assert!((blocks.get(i, j)[k] - expected[(4 * i + kind, 4 * j + kind)]).abs() < 1e-14);
+                }
             }
         }
     }

@@ -117,6 +117,7 @@ pub fn params(fibers: Range<usize>, first: f64, last: f64) -> Params {
         regularize: 0.0,
         decorrelation: extract::Decorrelation::Signal,
         psf_error: 0.01,
+        model: true,
     }
 }
 

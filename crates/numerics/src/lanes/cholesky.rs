@@ -3,6 +3,9 @@
 use super::{BandLanes, LANES, Lane, fused, minus, reciprocal_roots, times};
 use crate::NumericsError;
 
+/// Rows of the inverse that are computed together.
+const ROWS: usize = 4;
+
 /// Replaces the matrices by their lower factors, with the reciprocals of the pivots on the diagonal.
 #[inline(always)]
 pub(super) fn factor(a: &mut BandLanes) -> Result<(), NumericsError> {
@@ -72,12 +75,19 @@ pub(super) fn add_inverse(l: &BandLanes, scale: f64, z: &mut BandLanes) {
             *x = times(&l.row(k)[j - l.first(k)], &reciprocal);
         }
         let mut diagonal = times(&reciprocal, &reciprocal);
-        for i in j + 1..end {
-            let mut sum = [0.0; LANES];
-            let from = (i % m) * 2 * m + (j + 1) % m;
-            for (z, x) in window[from..from + below].iter().zip(&x) {
-                sum = minus(z, x, &sum);
+        let at = |i: usize| (i % m) * 2 * m + (j + 1) % m;
+        let fours = j + 1 + below / ROWS * ROWS;
+        for i in (j + 1..fours).step_by(ROWS) {
+            // several rows at once load `x` once
+            let sums = multiply(&window, [at(i), at(i + 1), at(i + 2), at(i + 3)], &x[..below]);
+            for (r, sum) in sums.iter().enumerate() {
+                diagonal = minus(sum, &x[i + r - j - 1], &diagonal);
+                put(&mut window, m, (i + r, j), *sum);
+                add_to(z, (i + r, j), scale, sum);
             }
+        }
+        for i in fours..end {
+            let [sum] = multiply(&window, [at(i)], &x[..below]);
             diagonal = minus(&sum, &x[i - j - 1], &diagonal);
             put(&mut window, m, (i, j), sum);
             add_to(z, (i, j), scale, &sum);
@@ -85,6 +95,22 @@ pub(super) fn add_inverse(l: &BandLanes, scale: f64, z: &mut BandLanes) {
         put(&mut window, m, (j, j), diagonal);
         add_to(z, (j, j), scale, &diagonal);
     }
+}
+
+/// `-Σ_k Z_ik x_k` for the rows that begin at `starts` in the window.
+#[inline(always)]
+fn multiply<const R: usize>(window: &[Lane], starts: [usize; R], x: &[Lane]) -> [Lane; R] {
+    let mut sums = [[0.0; LANES]; R];
+    let mut rows = [&window[..0]; R];
+    for r in 0..R {
+        rows[r] = &window[starts[r]..][..x.len()];
+    }
+    for (k, x) in x.iter().enumerate() {
+        for r in 0..R {
+            sums[r] = minus(&rows[r][k], x, &sums[r]);
+        }
+    }
+    sums
 }
 
 /// Sets an entry of the window and its mirror image.

@@ -8,6 +8,7 @@
 
 use super::{BandLanes, LANES, Lane, fused, minus, reciprocal_roots, times};
 use crate::{NumericsError, dispatch};
+use std::ops::Range;
 
 /// What the band of covariances says of their inverses.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,15 +33,17 @@ dispatch!(
 fn columns(c: &BandLanes, narrow: usize, tolerance: f64) -> Result<Completion, NumericsError> {
     let (n, widest) = (c.order(), c.half_bandwidth());
     let mut edge = 0.0f64;
-    let mut block = vec![[0.0; LANES]; (widest + 1) * (widest + 1)];
+    let stride = widest + 1;
+    let mut block = vec![[0.0; LANES]; stride * stride];
     let mut columns: Vec<Vec<Lane>> = Vec::with_capacity(n);
     for i in 0..n {
         let most = widest.min(n - 1 - i);
-        let mut b = narrow.min(most);
+        let (mut known, mut b) = (0, narrow.min(most));
         let column = loop {
             let mut column = vec![[0.0; LANES]; b + 1];
-            factor_block(c, i, b + 1, &mut block)?;
-            let last = regression(&block[..(b + 1) * (b + 1)], &mut column);
+            factor_block(c, i, known..b + 1, &mut block, stride)?;
+            known = b + 1;
+            let last = regression(&block, stride, &mut column);
             let mut correlation = 0.0f64;
             if i + b + 1 < n && b > 0 {
                 for k in 0..LANES {
@@ -75,50 +78,54 @@ fn gram(columns: &[Vec<Lane>]) -> BandLanes {
     product
 }
 
-/// The Cholesky factor of the `size` unknowns from `i` on, `[size, size]`, reciprocals of the pivots on its diagonal.
+/// Some rows of the Cholesky factor of the unknowns from `i` on, `[row, stride]`, given those above; reciprocals of the
+/// pivots on its diagonal.
 #[inline(always)]
-fn factor_block(c: &BandLanes, i: usize, size: usize, block: &mut [Lane]) -> Result<(), NumericsError> {
-    for p in 0..size {
-        let (above, row) = block.split_at_mut(p * size);
+fn factor_block(
+    c: &BandLanes,
+    i: usize,
+    rows: Range<usize>,
+    block: &mut [Lane],
+    stride: usize,
+) -> Result<(), NumericsError> {
+    for p in rows {
+        let (above, row) = block.split_at_mut(p * stride);
         let covariance = &c.row(i + p)[i - c.first(i + p)..];
-        for q in 0..=p {
-            let mut v = covariance[q];
-            if q == p {
-                for l in &row[..p] {
-                    v = minus(l, l, &v);
-                }
-                row[p] = reciprocal_roots(&v, i, c.order())?;
-            } else {
-                let other = &above[q * size..(q + 1) * size];
-                for (l, m) in row[..q].iter().zip(other) {
-                    v = minus(l, m, &v);
-                }
-                row[q] = times(&v, &other[q]);
+        for q in 0..p {
+            let (mut v, other) = (covariance[q], &above[q * stride..][..q + 1]);
+            for (l, m) in row[..q].iter().zip(other) {
+                v = minus(l, m, &v);
             }
+            row[q] = times(&v, &other[q]);
         }
+        let mut pivot = covariance[p];
+        for l in &row[..p] {
+            pivot = minus(l, l, &pivot);
+        }
+        row[p] = reciprocal_roots(&pivot, i, c.order())?;
     }
     Ok(())
 }
 
 /// First column of the inverse of a factored block; returns the square root of the inverse's last diagonal element.
 #[inline(always)]
-fn regression(block: &[Lane], column: &mut [Lane]) -> Lane {
+fn regression(block: &[Lane], stride: usize, column: &mut [Lane]) -> Lane {
     let size = column.len();
     for p in 0..size {
         let mut v = if p == 0 { [1.0; LANES] } else { [0.0; LANES] };
-        for q in 0..p {
-            v = minus(&block[p * size + q], &column[q], &v);
+        for (l, x) in block[p * stride..][..p].iter().zip(&column[..p]) {
+            v = minus(l, x, &v);
         }
-        column[p] = times(&v, &block[p * size + p]);
+        column[p] = times(&v, &block[p * stride + p]);
     }
     for p in (0..size).rev() {
-        let mut v = column[p];
-        for q in p + 1..size {
-            v = minus(&block[q * size + p], &column[q], &v);
+        let v = times(&column[p], &block[p * stride + p]);
+        column[p] = v;
+        for (l, x) in block[p * stride..][..p].iter().zip(&mut column[..p]) {
+            *x = minus(l, &v, x);
         }
-        column[p] = times(&v, &block[p * size + p]);
     }
-    block[size * size - 1]
+    block[(size - 1) * stride + size - 1]
 }
 
 /// Adds `l lᵀ` with `l = column / √column[0]` at row and column `i`.

@@ -3,14 +3,85 @@
 //! (Takahashi, Fagan & Chin 1973).
 
 use super::{B, Row, add_product, identity, inverse_of, multiply, multiply_one, part};
-use crate::SymmetricBand;
+use crate::{BandLanes, SymmetricBand};
 use std::ops::Range;
 
 /// Adds `scale` times the inverse of `l lᵀ` to `z`, within the band of `z`; `R` rows are multiplied together.
 #[inline(always)]
 pub(super) fn add<const R: usize>(l: &SymmetricBand, scale: f64, z: &mut SymmetricBand) {
+    blocks::<R>(l, z.half_bandwidth(), &mut Band { scale, z });
+}
+
+/// Writes the entries of the inverse of `l lᵀ` that a [`Classes`] wants.
+#[inline(always)]
+pub(super) fn write_classes<const R: usize>(l: &SymmetricBand, classes: &mut Classes) {
+    blocks::<R>(l, classes.reach() * classes.period, classes);
+}
+
+/// What becomes of the inverse.
+trait Sink {
+    /// Takes block columns that are complete within the band, from the right to the left.
+    fn take(&mut self, window: &Window, columns: Range<usize>);
+}
+
+/// A band to which a multiple is added.
+struct Band<'a> {
+    scale: f64,
+    z: &'a mut SymmetricBand,
+}
+
+impl Sink for Band<'_> {
+    #[inline(always)]
+    fn take(&mut self, window: &Window, columns: Range<usize>) {
+        let (n, kept) = (self.z.order(), self.z.half_bandwidth());
+        for i in columns.start..(columns.end + kept).min(n) {
+            let own = columns.start.max(i.saturating_sub(kept))..columns.end.min(i + 1);
+            let to = &mut self.z.row_mut(i)[own.start + kept - i..own.end + kept - i];
+            for (t, f) in to.iter_mut().zip(window.row(i, own.start, own.len())) {
+                *t = self.scale.mul_add(*f, *t);
+            }
+        }
+    }
+}
+
+/// Of a matrix whose unknowns are of `period` kinds in turn: the blocks of some kinds, in lanes.
+pub(crate) struct Classes<'a> {
+    /// Number of kinds.
+    pub period: usize,
+    /// The kind of each lane.
+    pub kinds: &'a [usize],
+    /// Lane `k`, entry `(i, j)` becomes entry `(i period + kinds[k], j period + kinds[k])` of the inverse.
+    pub blocks: &'a mut BandLanes,
+}
+
+impl Classes<'_> {
+    fn reach(&self) -> usize {
+        self.blocks.half_bandwidth()
+    }
+}
+
+impl Sink for Classes<'_> {
+    #[inline(always)]
+    fn take(&mut self, window: &Window, columns: Range<usize>) {
+        let (m, reach) = (self.period, self.reach());
+        for j in columns {
+            for (k, kind) in self.kinds.iter().enumerate() {
+                if j % m == *kind {
+                    for i in j / m..(j / m + reach + 1).min(self.blocks.order()) {
+                        let at = j / m - self.blocks.first(i);
+                        self.blocks.row_mut(i)[at][k] = window.row(i * m + kind, j, 1)[0];
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The recurrence over at least `width` diagonals.
+#[inline(always)]
+fn blocks<const R: usize>(l: &SymmetricBand, width: usize, sink: &mut impl Sink) {
     let (n, kd) = (l.order(), l.half_bandwidth());
-    let width = z.half_bandwidth().max(kd);
+    let width = width.max(kd);
     let mut window = Window::new(width + 2 * B);
     // -X
     let mut x: Vec<Row> = Vec::with_capacity(kd);
@@ -36,7 +107,7 @@ pub(super) fn add<const R: usize>(l: &SymmetricBand, scale: f64, z: &mut Symmetr
             multiply_one(window.row(i, j1, below - j1), &x, &mut gram[i - j0]);
             window.set(i, j0..i + 1, &gram[i - j0]);
         }
-        window.add_to(z, j0..j1, scale);
+        sink.take(&window, j0..j1);
     }
 }
 
@@ -135,18 +206,5 @@ impl Window {
         }
         let column = |b: usize| std::array::from_fn::<f64, R, _>(|r| values[r][b]);
         (0..B).for_each(|b| self.write(j + b, i, &column(b)));
-    }
-
-    /// Adds `scale` times the columns to `z`, as far as its band goes.
-    #[inline(always)]
-    fn add_to(&self, z: &mut SymmetricBand, columns: Range<usize>, scale: f64) {
-        let (n, kept) = (z.order(), z.half_bandwidth());
-        for i in columns.start..(columns.end + kept).min(n) {
-            let own = columns.start.max(i.saturating_sub(kept))..columns.end.min(i + 1);
-            let to = &mut z.row_mut(i)[own.start + kept - i..own.end + kept - i];
-            for (t, f) in to.iter_mut().zip(self.row(i, own.start, own.len())) {
-                *t = scale.mul_add(*f, *t);
-            }
-        }
     }
 }

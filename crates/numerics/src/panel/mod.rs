@@ -4,6 +4,8 @@
 mod factor;
 mod inverse;
 
+pub(crate) use inverse::Classes;
+
 use crate::{NumericsError, SymmetricBand, dispatch};
 use std::ops::Range;
 
@@ -15,6 +17,10 @@ type Row = [f64; B];
 // eight rows at once fill the registers of AVX-512, four those of AVX2
 dispatch!(pub(crate) fn factor(a: &mut SymmetricBand) -> Result<(), NumericsError> = factor::replace::<8> | factor::replace::<4>);
 dispatch!(pub(crate) fn add_inverse(l: &SymmetricBand, scale: f64, z: &mut SymmetricBand) -> () = inverse::add::<8> | inverse::add::<4>);
+dispatch!(
+    pub(crate) fn write_classes(l: &SymmetricBand, classes: &mut Classes) -> () =
+        inverse::write_classes::<8> | inverse::write_classes::<4>
+);
 
 /// Adds `x row`.
 #[inline(always)]
