@@ -9,7 +9,7 @@
 //!
 //! An image has 17 million pixels: sums run down the rows, and medians are taken of [`LANES`] columns at once.
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
+use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis};
 
 /// Rows above and below that the profile is averaged over. Traces tilt by less than 0.1 pixel over them.
 const HALF_ROWS: usize = 8;
@@ -20,13 +20,18 @@ const HALF_COLUMNS: usize = 3;
 /// A row's sum that differs from the median of its surroundings by more than this many sigma is a line, and the
 /// row's own sum is used; else the median, which is less noisy and does not respond to the row's own noise.
 const LINE_SIGMA: f32 = 3.0;
+/// Least prediction over the squared read noise: the variance is positive, whatever the neighbours do.
+pub const LEAST: f32 = -0.5;
 /// Columns whose medians are taken together: four floats are a register of every x86-64 and ARM64.
 const LANES: usize = 4;
 /// Rows that [`expected_electrons`] hands to [`expected_rows`] at a time; sums start anew in each.
 pub const BAND: usize = 256;
 
-/// Expected electrons, at least 0, of each pixel of `image` (electrons, `[y, x]`, y along the dispersion).
+/// Expected electrons of each pixel of `image` (electrons, `[y, x]`, y along the dispersion).
 /// Pixels where `good` is false are left out of every sum but get a prediction too; `readnoise` in electrons.
+///
+/// Where there is no light the prediction is as often negative as positive (at least [`LEAST`] of the squared read noise): were
+/// it not, the variance of such pixels would be 3 % too high on average.
 pub fn expected_electrons(image: ArrayView2<f32>, good: ArrayView2<bool>, readnoise: ArrayView2<f32>) -> Array2<f32> {
     let mut out = Array2::zeros(image.dim());
     for (band, rows) in out.axis_chunks_iter_mut(Axis(0), BAND).enumerate() {
@@ -59,7 +64,7 @@ pub fn expected_rows(
         let y = first + i;
         enter(&mut window, y + HALF_ROWS);
         window.medians(&mut medians);
-        window.predict(y, &medians, row.as_slice_mut().unwrap_or_default());
+        window.predict(y, &medians, readnoise.row(y), row.as_slice_mut().unwrap_or_default());
         if y >= HALF_ROWS {
             window.leave(y - HALF_ROWS);
         }
@@ -129,13 +134,7 @@ impl Window {
         row.mean.fill(nothing(y));
     }
 
-    fn enter(
-        &mut self,
-        y: usize,
-        light: ndarray::ArrayView1<f32>,
-        good: ndarray::ArrayView1<bool>,
-        readnoise: ndarray::ArrayView1<f32>,
-    ) {
+    fn enter(&mut self, y: usize, light: ArrayView1<f32>, good: ArrayView1<bool>, readnoise: ArrayView1<f32>) {
         let [values, ones, noise] = &mut self.padded;
         let inner = HALF_COLUMNS..HALF_COLUMNS + light.len();
         let padded = values[inner.clone()].iter_mut().zip(&mut ones[inner.clone()]).zip(&mut noise[inner]);
@@ -187,9 +186,9 @@ impl Window {
     }
 
     /// The prediction for row `y`, the middle of the window.
-    fn predict(&self, y: usize, medians: &[f32], out: &mut [f32]) {
+    fn predict(&self, y: usize, medians: &[f32], readnoise: ArrayView1<f32>, out: &mut [f32]) {
         let own = &self.rows[y % ROWS];
-        for (x, out) in out.iter_mut().enumerate() {
+        for ((x, out), readnoise) in out.iter_mut().enumerate().zip(readnoise) {
             let count = own.beside_count[x];
             let median = if medians[x].is_finite() { medians[x] } else { 0.0 };
             let excess = own.mean[x] - median;
@@ -201,13 +200,12 @@ impl Window {
             let around = (self.beside[x] - f64::from(own.beside[x])) as f32 / around_count;
             let noise = (self.beside_noise[x] - f64::from(own.beside_noise[x])) as f32;
             let limit = line(variance(around, around_count, noise));
-            let differs = (row - around) * (row - around) > limit;
-            let ratio = if differs && around > 0.0 && around * around > limit { row.max(0.0) / around } else { 1.0 };
+            let ratio = if around > 0.0 && around * around > limit { row.max(0.0) / around } else { 1.0 };
 
             let above_count = self.count[x] - own.count[x];
             let above = (self.light[x] - f64::from(own.light[x])) as f32 / above_count;
             let profile = if above_count > 0.0 { above } else { row };
-            *out = (profile * ratio).max(0.0);
+            *out = (profile * ratio).max(LEAST * readnoise * readnoise);
         }
     }
 }
@@ -314,6 +312,29 @@ mod tests {
         }
     }
 
+    /// Noise alone: the variance is that of the pixels on average, with or without many masked neighbours.
+    #[test]
+    fn darkness_is_predicted_without_bias() {
+        let sigma = 3.0;
+        // a sum of twelve uniform numbers, from a linear congruential generator
+        let mut state = 1u64;
+        let mut uniform = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1u64 << 24) as f32
+        };
+        let image = Array2::from_shape_fn((300, 200), |_| sigma * ((0..12).map(|_| uniform()).sum::<f32>() - 6.0));
+        let noise = Array2::from_elem(image.dim(), sigma);
+        for few in [false, true] {
+            let good = Array2::from_shape_fn(image.dim(), |(y, x)| !few || (y * 7 + x * 3) % 5 > 2);
+            let expected = expected_electrons(image.view(), good.view(), noise.view());
+            let mean = expected.iter().map(|e| f64::from(*e)).sum::<f64>() / image.len() as f64;
+            // 60000 means of 16 pixels (or of 6 of them), each pixel in as many of them
+            let error = f64::from(sigma) / (image.len() as f64 * if few { 0.4 } else { 1.0 }).sqrt();
+            assert!(mean.abs() < 4.0 * error, "{mean}, error {error}");
+            assert!(expected.iter().all(|e| *e >= LEAST * sigma * sigma));
+        }
+    }
+
     #[test]
     fn bands_of_rows_leave_no_seam() {
         let image = Array2::from_shape_fn((BAND + 60, 40), |(y, x)| ((y * 31 + x * 17) % 23) as f32 + 2.0);
@@ -343,6 +364,6 @@ mod tests {
         let masked = expected_electrons(image.view(), good.view(), noise.view());
         image[[50, 17]] = f32::NAN;
         assert_eq!(masked, expected_electrons(image.view(), good.view(), noise.view()));
-        assert!(masked.iter().all(|v| v.is_finite() && *v >= 0.0));
+        assert!(masked.iter().all(|v| v.is_finite()));
     }
 }
