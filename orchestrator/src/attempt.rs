@@ -3,7 +3,7 @@
 use crate::child::{Children, Ended, find_program, signal_name};
 use crate::claim::Held;
 use crate::disk::stamp;
-use crate::production::Production;
+use crate::production::{Production, remove_temporaries};
 use crate::record::{Ending, FileRecord, Record, environment_that_matters};
 use crate::{Result, claim, log, shell};
 use serde::{Deserialize, Serialize};
@@ -241,15 +241,8 @@ pub fn last_error(log: &Path) -> String {
 
 /// Removes what killed processes left of an output: `.NAME.PID-N.tmp`, where no process PID runs.
 fn remove_leftovers(output: &Path) {
-    let (Some(folder), Some(name)) = (output.parent(), output.file_name().and_then(|n| n.to_str())) else { return };
-    let prefix = format!(".{name}.");
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let file = entry.file_name();
-        let middle = file.to_str().and_then(|n| n.strip_prefix(&prefix)).and_then(|n| n.strip_suffix(".tmp"));
-        let pid = middle.and_then(|m| m.split('-').next()).and_then(|pid| pid.parse().ok());
-        if pid.is_some_and(|pid| !claim::is_running(pid)) {
-            let _ = std::fs::remove_file(entry.path());
-        }
+    if let (Some(folder), Some(name)) = (output.parent(), output.file_name().and_then(|n| n.to_str())) {
+        remove_temporaries(folder, |stem| stem == name);
     }
 }
 

@@ -20,7 +20,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Seconds between touches of a claim.
-pub const HEARTBEAT: u64 = 10;
+const HEARTBEAT: u64 = 10;
 /// Time without a touch after which a claim from another machine is dead.
 pub const LEASE: Duration = Duration::from_secs(60);
 
@@ -279,7 +279,7 @@ fn create_new(path: &Path) -> Result<Option<File>> {
 }
 
 /// Marks a claim as alive.
-pub fn touch(path: &Path) {
+fn touch(path: &Path) {
     let Ok(path) = std::ffi::CString::new(path.as_os_str().as_bytes()) else { return };
     // SAFETY: the path is a C string; null times mean now, by the file server's clock.
     unsafe { libc::utimensat(libc::AT_FDCWD, path.as_ptr(), std::ptr::null(), 0) };

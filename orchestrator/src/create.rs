@@ -3,7 +3,7 @@
 use crate::graph::Graph;
 use crate::options::Options;
 use crate::plan::NightPlan;
-use crate::production::{Production, make_folder, write_atomically};
+use crate::production::{Production, make_folder, sweep, write_atomically};
 use crate::scripts;
 use crate::table::Table;
 use crate::{Error, Result, discover, parallel};
@@ -39,6 +39,7 @@ pub fn create(production: &Production, request: &Request, scripts: &scripts::Set
     let folders =
         ["calib2d/psf", "exposures", "bricks", "plan", "run/scripts", "run/logs", "run/records", "run/claims"];
     folders.iter().try_for_each(|folder| make_folder(&production.dir.join(folder)))?;
+    ["", "plan", "run", "run/scripts"].iter().for_each(|folder| sweep(&production.dir.join(folder)));
     if let Some(table) = &request.pipeline {
         let text = std::fs::read_to_string(table).map_err(Error::io("read", table))?;
         write_atomically(&production.run().join("pipeline.toml"), &text)?;

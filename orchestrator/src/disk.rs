@@ -6,10 +6,13 @@ use crate::keys::Key;
 use crate::parallel;
 use crate::production::Production;
 use crate::table::Root;
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, statat};
+use rustix::path::Arg;
 use std::collections::HashMap;
-use std::fs::{DirEntry, Metadata};
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::AsFd;
 use std::path::Path;
+
+const LISTING: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Size and time of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,15 +27,16 @@ pub struct Stamp {
 
 /// Looks at one file; None if it is not there or no file.
 pub fn stamp(path: &Path) -> Option<Stamp> {
-    let here = std::fs::symlink_metadata(path).ok()?;
-    let link = here.file_type().is_symlink();
-    let there = if link { std::fs::metadata(path).ok()? } else { here };
-    stamp_of(&there, link)
+    stamp_at(CWD, path)
 }
 
-fn stamp_of(file: &Metadata, link: bool) -> Option<Stamp> {
-    let mtime = file.mtime() * 1_000_000_000 + file.mtime_nsec();
-    file.is_file().then_some(Stamp { size: file.len(), mtime, link })
+fn stamp_at(folder: impl AsFd, name: impl Arg + Copy) -> Option<Stamp> {
+    let here = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    let link = FileType::from_raw_mode(here.st_mode) == FileType::Symlink;
+    let there = if link { statat(&folder, name, AtFlags::empty()).ok()? } else { here };
+    let is_file = FileType::from_raw_mode(there.st_mode) == FileType::RegularFile;
+    let mtime = there.st_mtime as i64 * 1_000_000_000 + there.st_mtime_nsec as i64;
+    is_file.then_some(Stamp { size: there.st_size as u64, mtime, link })
 }
 
 /// Size and time of every file of the graph that is there. Each folder is listed once, by as many threads as there are
@@ -79,20 +83,34 @@ fn join_same(graph: &Graph, folders: Vec<Vec<FileId>>) -> Vec<Vec<FileId>> {
 
 fn look_into(production: &Production, graph: &Graph, files: &[FileId]) -> Vec<(FileId, Stamp)> {
     let (root, path) = graph.path(files[0]);
-    let folder = production.root(root).join(path);
+    let path = production.root(root).join(path);
     // a folder that is not there holds nothing
-    let Some(entries) = folder.parent().and_then(|folder| std::fs::read_dir(folder).ok()) else { return Vec::new() };
-    let name = |file: FileId| {
-        let (_, mut path) = graph.path(file);
-        path.drain(..path.rfind('/').map_or(0, |slash| slash + 1));
-        path
-    };
-    let names: Map<String, FileId> = files.iter().map(|file| (name(*file), *file)).collect();
-    let look = |entry: DirEntry| {
-        let file = *entry.file_name().to_str().and_then(|name| names.get(name))?;
-        let here = entry.metadata().ok()?;
-        let seen = if here.file_type().is_symlink() { stamp(&entry.path()) } else { stamp_of(&here, false) };
-        Some((file, seen?))
-    };
-    entries.flatten().filter_map(look).collect()
+    let listed = path.parent().and_then(|folder| rustix::fs::open(folder, LISTING, Mode::empty()).ok());
+    let Some(folder) = listed else { return Vec::new() };
+    let (text, ends) = names(graph, files);
+    let starts = std::iter::once(0).chain(ends.iter().copied());
+    let ranges = starts.zip(&ends).map(|(start, end)| &text.as_bytes()[start..*end]);
+    let known: Map<&[u8], FileId> = ranges.zip(files.iter().copied()).collect();
+    let mut found = Vec::with_capacity(files.len());
+    let mut buffer = Vec::with_capacity(1 << 16);
+    let mut entries = RawDir::new(&folder, buffer.spare_capacity_mut());
+    while let Some(Ok(entry)) = entries.next() {
+        let Some(file) = known.get(entry.file_name().to_bytes()) else { continue };
+        found.extend(stamp_at(&folder, entry.file_name()).map(|stamp| (*file, stamp)));
+    }
+    found
+}
+
+/// The names of files one after the other, and where each ends.
+fn names(graph: &Graph, files: &[FileId]) -> (String, Vec<usize>) {
+    let mut text = String::with_capacity(files.len() * 32);
+    let mut ends = Vec::with_capacity(files.len());
+    for file in files.iter().map(|id| graph.file(*id)) {
+        let start = text.len();
+        graph.pattern(file).render_onto(&graph.space, &file.key, &mut text);
+        let name = text[start..].rfind('/').map_or(start, |slash| start + slash + 1);
+        text.replace_range(start..name, "");
+        ends.push(text.len());
+    }
+    (text, ends)
 }

@@ -1,11 +1,12 @@
 //! What a run would do, without doing it.
 
+use crate::board::Board;
 use crate::command;
 use crate::graph::{FileId, Graph, TaskId};
 use crate::load::Loaded;
 use crate::runner::Settings;
 use crate::shell;
-use crate::state::{Board, State};
+use crate::state::State;
 use std::fmt::Write;
 
 /// A line for each task that would run, in the table's order: its state, its name, its command line as it could be

@@ -1,8 +1,9 @@
 //! Failures grouped by their cause: which sentence, with numbers and paths left out, ended how many tasks.
 
+use crate::board::Board;
 use crate::graph::TaskId;
 use crate::record::Past;
-use crate::state::{Board, State};
+use crate::state::State;
 use crate::status::View;
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! The graph as text for people: in plans and state files. Nothing reads it back.
 
+use crate::board::Board;
 use crate::graph::{Graph, TaskId};
 use crate::plan::json;
-use crate::state::Board;
 use std::fmt::Write;
 use std::path::Path;
 

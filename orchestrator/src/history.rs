@@ -5,6 +5,7 @@ use crate::graph::{Graph, TaskId};
 use crate::parallel;
 use crate::production::Production;
 use crate::record::{Ending, Past};
+use crate::summary::Summary;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -45,31 +46,27 @@ pub fn record_path(production: &Production, graph: &Graph, task: TaskId, attempt
 /// The histories of all tasks that have one. Logs are listed before claims and claims before records are read, so that
 /// an attempt that starts or ends meanwhile is seen as running or done, never as dead.
 pub fn all(production: &Production, graph: &Graph, lease: &Lease) -> Vec<Option<Box<History>>> {
-    let mut folders: HashMap<&str, HashMap<String, u32>> = HashMap::new();
-    for task in graph.ids() {
-        let folder = graph.folder(task);
-        if !folders.contains_key(folder) {
-            folders.insert(folder, logged(&production.logs().join(folder)));
-        }
-    }
-    folders.retain(|_, logged| !logged.is_empty());
-    let mut claims = claim::list(production, lease);
+    let mut tasks: HashMap<&str, Vec<TaskId>> = HashMap::new();
+    graph.ids().for_each(|task| tasks.entry(graph.folder(task)).or_default().push(task));
+    let folders: Vec<(&str, Vec<TaskId>)> = tasks.into_iter().collect();
+    let logged = parallel::map(&folders, |(folder, _)| logged(&production.logs().join(folder)));
+    let claims = claim::list(production, lease);
     let mut histories = vec![None; graph.tasks.len()];
-    if folders.is_empty() && claims.is_empty() {
-        return histories;
-    }
-    let mut tried = Vec::new();
-    for task in graph.ids() {
-        let last = folders.get(graph.folder(task)).and_then(|logged| logged.get(&graph.short_name(task)));
-        let claim = if claims.is_empty() { None } else { claims.remove(&graph.name(task)) };
-        if last.is_some() || claim.is_some() {
-            tried.push((task, last.copied().unwrap_or(0), claim));
-        }
-    }
-    let read = parallel::map(&tried, |(task, logged, claim)| {
-        Box::new(with_records(production, graph, *task, *logged, claim.clone()))
+    let work: Vec<_> = folders.iter().zip(&logged).filter(|(_, l)| !l.is_empty() || !claims.is_empty()).collect();
+    let found = parallel::map(&work, |((folder, tasks), logged)| {
+        let mut summary = Summary::open(production, folder);
+        let mut history = |task: &TaskId| {
+            let last = logged.get(&graph.short_name(*task)).copied();
+            let claim = if claims.is_empty() { None } else { claims.get(&graph.name(*task)).cloned() };
+            let tried = last.is_some() || claim.is_some();
+            let mut read = |record: &Path| summary.read(record);
+            tried.then(|| with_records(production, graph, *task, last.unwrap_or(0), claim, &mut read))
+        };
+        let found: Vec<_> = tasks.iter().filter_map(|task| Some((*task, Box::new(history(task)?)))).collect();
+        summary.close();
+        found
     });
-    for ((task, _, _), history) in tried.iter().zip(read) {
+    for (task, history) in found.into_iter().flatten() {
         histories[task.0 as usize] = Some(history);
     }
     histories
@@ -84,7 +81,7 @@ pub fn of(production: &Production, graph: &Graph, task: TaskId, known: u32, leas
     let name = graph.name(task);
     let look = |number| claim::look(&claim::path(production, &name, number), number, lease);
     let claim = look(last + 1).or_else(|| look(last));
-    with_records(production, graph, task, last, claim)
+    with_records(production, graph, task, last, claim, &mut |record: &Path| Past::read(record))
 }
 
 /// The last attempt of each task that has a log in this folder (TASK.N.log).
@@ -101,11 +98,18 @@ fn logged(folder: &Path) -> HashMap<String, u32> {
     last
 }
 
-fn with_records(production: &Production, graph: &Graph, task: TaskId, logged: u32, claim: Option<Found>) -> History {
+fn with_records(
+    production: &Production,
+    graph: &Graph,
+    task: TaskId,
+    logged: u32,
+    claim: Option<Found>,
+    read: &mut impl FnMut(&Path) -> Option<Past>,
+) -> History {
     let last = logged.max(claim.as_ref().map_or(0, |claim| claim.number));
     let mut history = History { last, claim, ..History::default() };
     for attempt in (1..=logged).rev() {
-        let Some(past) = Past::read(&record_path(production, graph, task, attempt)) else { continue };
+        let Some(past) = read(&record_path(production, graph, task, attempt)) else { continue };
         let done = past.ending == Ending::Done;
         if history.latest.is_none() {
             history.latest = Some(past);

@@ -1,5 +1,6 @@
 //! A production: one processing of the raw data, in `$DESI_SPECTRO_REDUX/$SPECPROD`; where its files are.
 
+use crate::claim::{hostname, is_running};
 use crate::table::Root;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -104,6 +105,11 @@ impl Production {
         self.run().join("records")
     }
 
+    /// What the records say, in a file a folder.
+    pub fn summaries(&self) -> PathBuf {
+        self.run().join("summaries")
+    }
+
     /// Claims of the tasks that are running.
     pub fn claims(&self) -> PathBuf {
         self.run().join("claims")
@@ -147,9 +153,49 @@ pub fn make_folder(path: &Path) -> Result<()> {
 /// [`Error::Io`].
 pub fn write_atomically(path: &Path, content: &str) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.{}-0.tmp", std::process::id()));
+    let temporary = path.with_file_name(format!(".{name}.{}.{}-0.tmp", hostname(), std::process::id()));
     std::fs::write(&temporary, content).and_then(|()| std::fs::rename(&temporary, path)).map_err(|error| {
         let _ = std::fs::remove_file(&temporary);
         Error::io("write", path)(error)
     })
+}
+
+/// Removes what [`write_atomically`] left in a folder where it was killed on this host.
+pub fn sweep(folder: &Path) {
+    remove_temporaries(folder, |stem| stem.strip_suffix(&hostname()).is_some_and(|name| name.ends_with('.')));
+}
+
+/// Removes the temporary files `.STEM.PID-N.tmp` of a folder whose process PID does not run.
+pub fn remove_temporaries(folder: &Path, is_ours: impl Fn(&str) -> bool) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let parts = name.to_str().and_then(|n| n.strip_prefix('.')?.strip_suffix(".tmp")?.rsplit_once('.'));
+        let Some((stem, writer)) = parts.filter(|(stem, _)| is_ours(stem)) else { continue };
+        let pid = writer.split_once('-').and_then(|(pid, _)| pid.parse().ok());
+        if !stem.is_empty() && pid.is_some_and(|pid| !is_running(pid)) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_dead_of_this_host_left_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = hostname();
+        // beyond any process id that Linux gives (2^22)
+        let names = [
+            format!(".state_1.yaml.{host}.99999999-0.tmp"),
+            format!(".state_1.yaml.{host}.{}-0.tmp", std::process::id()),
+            ".state_1.yaml.not-this-host.99999999-0.tmp".to_string(),
+            "state_1.yaml".to_string(),
+        ];
+        names.iter().for_each(|name| std::fs::write(folder.path().join(name), "").unwrap());
+        sweep(folder.path());
+        let is_left = |name: &String| folder.path().join(name).exists();
+        assert_eq!(names.iter().map(is_left).collect::<Vec<_>>(), [false, true, true, true]);
+    }
 }

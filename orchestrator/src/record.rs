@@ -37,7 +37,7 @@ pub struct FileRecord {
 }
 
 /// A file as an attempt saw it, in few bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     /// Of the path, root as a symbol.
     pub path: u64,
@@ -72,7 +72,7 @@ pub fn digest<'a>(texts: impl IntoIterator<Item = &'a str>) -> u64 {
 }
 
 /// What states need of a record, in few bytes: there may be a million.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Past {
     /// 1, 2, ...
     pub attempt: u32,

@@ -1,6 +1,7 @@
 //! Runs tasks: each starts as soon as its inputs are there, as many at once as there are cores, until none is left.
 
 use crate::attempt::{Job, Outcome};
+use crate::board::Board;
 use crate::child::Children;
 use crate::costs::Costs;
 use crate::crew::{Crew, Local, News, Order};
@@ -9,10 +10,12 @@ use crate::load::Loaded;
 use crate::progress::Progress;
 use crate::ranks::{Others, Post};
 use crate::record::Ending;
+use crate::resolve::Inputs;
+use crate::scope::{Retry, Scope};
 use crate::seats::{Grant, Offer, Seats};
 use crate::signals::{Stop, Watched};
 use crate::slice::Slice;
-use crate::state::{Board, Inputs, Retry, Scope, State};
+use crate::state::State;
 use crate::{Error, Result, claim, command, graph_yaml, history, production};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -387,6 +390,9 @@ impl<'a> Runner<'a> {
             }
         }
         claim::sweep(self.board.production);
+        for folder in [self.board.production.run(), self.board.production.summaries()] {
+            production::sweep(&folder);
+        }
     }
 
     /// Says why tasks are not done: failures one by one, others by their reason.

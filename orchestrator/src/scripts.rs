@@ -55,13 +55,20 @@ pub fn write_setup(production: &Production, settings: &Settings) -> Result<()> {
          export PRODNAME=\"$SPECPROD\"\n\
          export OPENBLAS_NUM_THREADS=1\n\
          case \"$PATH:\" in {programs}:*) ;; *) export PATH={programs}:\"$PATH\" ;; esac\n\
-         {}export DESI_LOGLEVEL=DEBUG\n",
+         {}{}export DESI_LOGLEVEL=DEBUG\n",
         path(&production.raw),
         path(&production.redux),
         quote(&production.name),
+        exported("RR_TEMPLATE_DIR"),
         if settings.debug { "" } else { "#" },
     );
     write_atomically(&production.dir.join("setup.sh"), &text)
+}
+
+/// A line that sets a variable to the folder that it names now; nothing where it is not set.
+fn exported(name: &str) -> String {
+    let folder = std::env::var_os(name).filter(|value| !value.is_empty()).and_then(|v| std::path::absolute(v).ok());
+    folder.map_or(String::new(), |folder| format!("export {name}={}\n", quote(&folder.display().to_string())))
 }
 
 /// Writes the jobs and drivers of all nights and of each; removes those of groups that have no task any more.

@@ -1,9 +1,10 @@
 //! What desi_pipe_status prints.
 
+use crate::board::Board;
 use crate::colour::Colour;
 use crate::graph::{FileId, TaskId};
 use crate::slice::Slice;
-use crate::state::{Board, State};
+use crate::state::State;
 use crate::{Error, Result, command, history, names, shell};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -398,13 +398,18 @@ impl Pattern {
     /// The path relative to the root.
     pub fn render(&self, space: &Space, key: &Key) -> String {
         let mut path = String::with_capacity(64);
+        self.render_onto(space, key, &mut path);
+        path
+    }
+
+    /// The same, at the end of a text.
+    pub fn render_onto(&self, space: &Space, key: &Key, path: &mut String) {
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) | Piece::Name(text) => path.push_str(text),
                 Piece::Key(dim) => path.push_str(space.text(key, *dim)),
             }
         }
-        path
     }
 
     /// A regular expression for the last component of the path, with a group for each key in it.

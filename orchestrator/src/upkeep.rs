@@ -1,9 +1,11 @@
 //! `desi_pipe invalidate` and `desi_pipe verify`: products out of the way, so that the next run makes them anew.
 
+use crate::board::Board;
 use crate::graph::TaskId;
 use crate::load::Loaded;
+use crate::scope::Scope;
 use crate::slice::{self, Slice};
-use crate::state::{Board, Scope, State};
+use crate::state::State;
 use crate::{Error, Result, attic, select, verify};
 use std::collections::BTreeSet;
 

@@ -1,10 +1,11 @@
 //! Products read again: is their content what the record of their making says, and are their own checksums right?
 
 use crate::attempt::checksum;
+use crate::board::Board;
 use crate::disk;
 use crate::graph::TaskId;
 use crate::record::Record;
-use crate::state::{Board, State};
+use crate::state::State;
 use crate::{Result, fits, history, parallel};
 
 /// What was found.

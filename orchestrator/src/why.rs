@@ -1,8 +1,9 @@
 //! Why a task is not done: the chain of tasks and files that it waits for, down to the causes.
 
+use crate::board::Board;
 use crate::graph::{FileId, TaskId};
 use crate::shell;
-use crate::state::{Board, State};
+use crate::state::State;
 use crate::status::last_log;
 use std::collections::HashSet;
 use std::fmt::Write;

@@ -182,6 +182,10 @@ fn scripts_run_the_production_from_a_bare_shell() {
     for name in ["DESI_SPECTRO_DATA=", "DESI_SPECTRO_REDUX=", "SPECPROD=", "PRODNAME=", "#export DESI_LOGLEVEL=DEBUG"] {
         assert!(setup.contains(name), "{setup}");
     }
+    assert!(!setup.contains("RR_TEMPLATE_DIR"), "{setup}");
+    let status = world.command("desi_pipe", &[]).env("RR_TEMPLATE_DIR", "/my templates").status().unwrap();
+    let setup = fs::read_to_string(world.prod("setup.sh")).unwrap();
+    assert!(status.success() && setup.contains("\nexport RR_TEMPLATE_DIR='/my templates'\n"), "{setup}");
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! `desi_pipe_status`: shows the states of a production's tasks.
 
 use clap::{Parser, Subcommand};
+use orchestrator::board::Board;
 use orchestrator::graph::TaskId;
 use orchestrator::load::{Loaded, load};
 use orchestrator::production::Place;
 use orchestrator::runner::{self, Settings};
+use orchestrator::scope::{Retry, Scope};
 use orchestrator::slice::{self, Slice};
-use orchestrator::state::{Board, Retry, Scope};
 use orchestrator::status::{self, View};
 use orchestrator::{Result, claim, colour, errors, why};
 use std::io::{IsTerminal, Write};
