@@ -7,9 +7,9 @@ mkdir -p "$work"
 
 say() { printf '\n==> %s\n' "$*"; }
 
-# The machine and what else runs on it: a time without them says little.
+# The machine and what else runs on it: a time without them says little. (nproc without --all follows OMP_NUM_THREADS.)
 machine() {
-  printf '%s, %s cores, load %s\n' "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)" "$(nproc)" "$(cut -d' ' -f1 /proc/loadavg)"
+  printf '%s, %s cores, load %s\n' "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)" "$(nproc --all)" "$(cut -d' ' -f1 /proc/loadavg)"
 }
 
 # build PROGRAM...: the programs as released
