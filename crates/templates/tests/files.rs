@@ -49,6 +49,28 @@ fn redrocks_files_load_with_their_grids_and_igm() {
     assert!(load(&[folder.join("absent")]).is_err() && load(std::slice::from_ref(&folder)).is_err());
 }
 
+/// Every file that is distributed loads, but for one that does not say which IGM its quasars were corrected for.
+#[test]
+fn every_file_loads_or_says_that_its_igm_is_not_known() {
+    let Some(folder) = common::shared("templates") else { return };
+    let (mut read, mut refused) = (0, vec![]);
+    for file in ["redrock", "sdss"].iter().flat_map(|f| std::fs::read_dir(folder.join(f)).unwrap()) {
+        let path = file.unwrap().path();
+        match Template::read(&path) {
+            Ok(t) => {
+                assert!(t.basis.ncols() == t.wave.len() && t.wave.windows(2).all(|w| w[0] < w[1]), "{t:?}");
+                read += 1;
+            }
+            Err(error) => refused.push(error.to_string()),
+        }
+    }
+    assert!(read >= 12, "{read} read, {refused:?}");
+    for error in refused {
+        let told = ["spEigenQSO", "RRIGM", "None, Calura12 or Kamble20"].iter().all(|text| error.contains(text));
+        assert!(told, "{error}");
+    }
+}
+
 #[test]
 fn models_are_drawn_from_redrocks_files() {
     let Some(folder) = common::shared("templates") else { return };

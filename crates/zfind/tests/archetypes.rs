@@ -93,11 +93,11 @@ fn dense(target: &Target, set: &Set, k: usize, prior: f64) -> (Vec<f64>, f64) {
         let slope: Vec<f64> =
             wave.iter().map(|w| 2.0 * (w - wave[0]) / (wave[wave.len() - 1] - wave[0]) - 1.0).collect();
         let seen = [archetype, vec![1.0; wave.len()], slope].map(|v| channel.resolution.apply(&v));
-        for i in 0..wave.len() {
+        for (i, (&flux, &ivar)) in channel.flux.iter().zip(&channel.ivar).enumerate() {
             let mut columns = vec![0.0; 1 + 2 * n];
             columns[0] = seen[0][i];
             (columns[1 + 2 * c], columns[2 + 2 * c]) = (seen[1][i], seen[2][i]);
-            rows.push((columns, channel.flux[i], channel.ivar[i]));
+            rows.push((columns, flux, ivar));
         }
     }
     let fit = |used: &[usize]| {

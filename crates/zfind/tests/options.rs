@@ -5,7 +5,7 @@
 mod common;
 
 use common::synthetic::{
-    NWAVE, Width, desi_zfind, is_found, spectra, template, templates, write_raw, write_template, write_templates,
+    Width, desi_zfind, is_found, spectra, template, templates, write_raw, write_template, write_templates,
 };
 use datamodel::{
     Band, ColumnData, Header, Spectra, Table, Zbest,
@@ -282,8 +282,8 @@ fn best_subset(s: &Spectra, row: usize, wave: &[f64], basis: &Array2<f64>, z: f6
     let mut bins: Vec<([f64; 3], f64, f64)> = Vec::new();
     for b in s.bands.values() {
         let seen: Vec<Vec<f64>> = basis.rows().into_iter().map(|v| rebin(&b.wave, &observed, &v.to_vec())).collect();
-        for i in 0..NWAVE {
-            let unused = (5572.0..=5582.0).contains(&b.wave[i]);
+        for (i, wave) in b.wave.iter().enumerate() {
+            let unused = (5572.0..=5582.0).contains(wave);
             let weight = if unused { 0.0 } else { f64::from(b.ivar[(row, i)]) };
             bins.push(([seen[0][i], seen[1][i], seen[2][i]], f64::from(b.flux[(row, i)]), weight));
         }
