@@ -1,5 +1,7 @@
 //! Extinction by the dust of the Milky Way.
 
+use crate::synthesis::exponential::exp_all;
+
 /// Ratio of total to selective extinction of the diffuse medium.
 const R_V: f64 = 3.1;
 
@@ -9,7 +11,7 @@ const R_V: f64 = 3.1;
 pub fn extinction(wave: f64) -> f64 {
     let x = (1e4 / wave).clamp(0.3, 10.0); // wave number in 1/micron, the variable of both papers
     let (a, b) = if x < 1.1 {
-        (0.574 * x.powf(1.61), -0.527 * x.powf(1.61))
+        (0.574 * libm::pow(x, 1.61), -0.527 * libm::pow(x, 1.61))
     } else if x < 3.3 {
         let y = x - 1.82;
         (
@@ -30,7 +32,19 @@ pub fn extinction(wave: f64) -> f64 {
 
 /// Fraction of the light that passes dust of colour excess `ebv` (mag) at a vacuum wavelength in Angstrom.
 pub fn transmission(ebv: f64, wave: f64) -> f64 {
-    10f64.powf(-0.4 * R_V * ebv * extinction(wave))
+    libm::exp(ebv * ln_transmission(wave))
+}
+
+/// The logarithm of it for a colour excess of 1 mag.
+pub(crate) fn ln_transmission(wave: f64) -> f64 {
+    -0.4 * std::f64::consts::LN_10 * R_V * extinction(wave)
+}
+
+/// Puts dust of colour excess `ebv` (mag) before a spectrum; `ln_transmission` is that of 1 mag at each wavelength.
+pub(crate) fn redden(spectrum: &mut [f64], ebv: f64, ln_transmission: &[f64]) {
+    let mut factors: Vec<f64> = ln_transmission.iter().map(|t| ebv * t).collect();
+    exp_all(&mut factors);
+    spectrum.iter_mut().zip(&factors).for_each(|(s, f)| *s *= f);
 }
 
 fn series(y: f64, coefficients: &[f64]) -> f64 {

@@ -30,9 +30,9 @@ pub fn transmission(igm: Igm, z: f64, observed_wave: f64) -> f64 {
     let tau: f64 = transitions
         .iter()
         .filter(|(rest, _, _)| observed_wave < rest * (1.0 + z))
-        .map(|(rest, depth, power)| depth * (observed_wave / rest).powf(*power))
+        .map(|(rest, depth, power)| depth * libm::pow(observed_wave / rest, *power))
         .sum();
-    (-tau).exp()
+    libm::exp(-tau)
 }
 
 #[cfg(test)]

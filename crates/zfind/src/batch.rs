@@ -33,62 +33,81 @@ impl Equations<'_> {
                 let row = &self.rows[p * self.samples + start..][..count];
                 lanes[..count].copy_from_slice(row);
             }
-            out.extend_from_slice(&self.solve(&mut block)[..count]);
+            out.extend_from_slice(&solve(self, &mut block)[..count]);
         }
         out
     }
-
-    /// Cholesky's method on the matrix scaled to a unit diagonal, as in [`crate::model::Normal`]: with `L Lᵀ` the matrix
-    /// and `L q = y`, chi2 is that of the model 0 less `q²`. The block is overwritten.
-    fn solve(&self, block: &mut [Lanes]) -> Lanes {
-        let n = self.n;
-        let (matrix, rhs) = block.split_at_mut(n * (n + 1) / 2);
-        let at = |a: usize, b: usize| a * (a + 1) / 2 + b;
-        let (mut singular, mut chi2) = ([n == 0; LANES], [self.null_chi2; LANES]);
-        for a in 0..n {
-            let scale = matrix[at(a, a)];
-            for b in 0..a {
-                let mut x = matrix[at(a, b)];
-                for k in 0..b {
-                    each(|i| x[i] -= matrix[at(a, k)][i] * matrix[at(b, k)][i]);
-                }
-                each(|i| x[i] *= matrix[at(b, b)][i]);
-                matrix[at(a, b)] = x;
-            }
-            let (mut pivot, mut q) = (scale, rhs[a]);
-            for k in 0..a {
-                each(|i| pivot[i] -= matrix[at(a, k)][i] * matrix[at(a, k)][i]);
-                each(|i| q[i] -= matrix[at(a, k)][i] * rhs[k][i]);
-            }
-            // the pivot of the scaled matrix is its part of the diagonal
-            each(|i| singular[i] |= !(pivot[i] >= SMALLEST_PIVOT * scale[i] && scale[i] > 0.0 && scale[i].is_finite()));
-            each(|i| pivot[i] = if singular[i] { 0.0 } else { 1.0 / pivot[i].sqrt() });
-            each(|i| q[i] *= pivot[i]);
-            each(|i| chi2[i] -= q[i] * q[i]);
-            (matrix[at(a, a)], rhs[a]) = (pivot, q);
-        }
-        if !self.penalised.is_empty() {
-            let mut sum = [0.0; LANES];
-            for a in (0..n).rev() {
-                let mut c = rhs[a];
-                for k in a + 1..n {
-                    each(|i| c[i] -= matrix[at(k, a)][i] * rhs[k][i]);
-                }
-                each(|i| c[i] *= matrix[at(a, a)][i]);
-                each(|i| sum[i] += self.penalised[a] * c[i]);
-                rhs[a] = c;
-            }
-            each(|i| chi2[i] += (-sum[i]).max(0.0));
-        }
-        each(|i| chi2[i] = if singular[i] { SINGULAR } else { chi2[i] });
-        chi2
-    }
 }
 
-/// Does something for each lane.
+numerics::dispatch! {
+    /// Cholesky's method on the matrix scaled to a unit diagonal, as in [`crate::model::Normal`]: with `L Lᵀ` the matrix
+    /// and `L q = y`, chi2 is that of the model 0 less `q²`. The block is overwritten.
+    fn solve(equations: &Equations, block: &mut [Lanes]) -> Lanes = solve_lanes | solve_lanes
+}
+
 #[inline(always)]
-fn each(mut f: impl FnMut(usize)) {
-    (0..LANES).for_each(&mut f);
+fn solve_lanes(equations: &Equations, block: &mut [Lanes]) -> Lanes {
+    let n = equations.n;
+    let (matrix, rhs) = block.split_at_mut(n * (n + 1) / 2);
+    let (mut singular, mut chi2) = ([n == 0; LANES], [equations.null_chi2; LANES]);
+    for a in 0..n {
+        let row = a * (a + 1) / 2;
+        let scale = matrix[row + a];
+        for b in 0..a {
+            let row_b = b * (b + 1) / 2;
+            let mut x = matrix[row + b];
+            for k in 0..b {
+                subtract(&mut x, &matrix[row + k], &matrix[row_b + k]);
+            }
+            for i in 0..LANES {
+                x[i] *= matrix[row_b + b][i];
+            }
+            matrix[row + b] = x;
+        }
+        let (mut pivot, mut q) = (scale, rhs[a]);
+        for k in 0..a {
+            subtract(&mut pivot, &matrix[row + k], &matrix[row + k]);
+            subtract(&mut q, &matrix[row + k], &rhs[k]);
+        }
+        for i in 0..LANES {
+            // the pivot of the scaled matrix is its part of the diagonal
+            let regular = pivot[i] >= SMALLEST_PIVOT * scale[i] && scale[i] > 0.0 && scale[i].is_finite();
+            singular[i] |= !regular;
+            pivot[i] = if singular[i] { 0.0 } else { 1.0 / pivot[i].sqrt() };
+            q[i] *= pivot[i];
+            chi2[i] -= q[i] * q[i];
+        }
+        (matrix[row + a], rhs[a]) = (pivot, q);
+    }
+    if !equations.penalised.is_empty() {
+        let mut sum = [0.0; LANES];
+        for a in (0..n).rev() {
+            let mut c = rhs[a];
+            for k in a + 1..n {
+                subtract(&mut c, &matrix[k * (k + 1) / 2 + a], &rhs[k]);
+            }
+            for i in 0..LANES {
+                c[i] *= matrix[a * (a + 1) / 2 + a][i];
+                sum[i] += equations.penalised[a] * c[i];
+            }
+            rhs[a] = c;
+        }
+        for i in 0..LANES {
+            chi2[i] += (-sum[i]).max(0.0);
+        }
+    }
+    for i in 0..LANES {
+        chi2[i] = if singular[i] { SINGULAR } else { chi2[i] };
+    }
+    chi2
+}
+
+/// `x - a b` in each lane.
+#[inline(always)]
+fn subtract(x: &mut Lanes, a: &Lanes, b: &Lanes) {
+    for i in 0..LANES {
+        x[i] = a[i].mul_add(-b[i], x[i]);
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use crate::{
     basis::{Basis, Table},
     forest,
-    kernel::{self, Rows, Shifted, Sums},
+    kernel::{self, GROUP, Rows, Shifted, Sums},
     nnls,
     spectrum::{Channel, Grid, Target},
 };
@@ -50,7 +50,7 @@ pub struct Data<'a> {
 struct ChannelData<'a> {
     channel: &'a Channel,
     weighted_flux: Vec<f64>,
-    resolution: Vec<f64>,
+    resolution: Vec<[f64; GROUP]>,
     half: usize,
 }
 
@@ -158,11 +158,13 @@ fn sum<const L: usize>(
 impl<'a> ChannelData<'a> {
     fn new(channel: &'a Channel) -> Self {
         let half = channel.resolution.ndiag() / 2;
-        let ndiag = 2 * half + 1;
-        let mut resolution = vec![0.0; channel.grid.wave.len() * ndiag];
-        for (i, row) in resolution.chunks_exact_mut(ndiag).enumerate() {
+        let (nbin, band) = (channel.grid.wave.len(), 2 * half + GROUP);
+        let mut resolution = vec![[0.0; GROUP]; nbin.div_ceil(GROUP) * band];
+        for i in 0..nbin {
+            let group = i / GROUP;
             for j in channel.resolution.columns(i) {
-                row[j + half - i] = channel.resolution.get(i, j);
+                let m = j + half - GROUP * group;
+                resolution[group * band + m][i % GROUP] = channel.resolution.get(i, j);
             }
         }
         let weighted_flux = channel.flux.iter().zip(&channel.ivar).map(|(f, w)| f * w).collect();

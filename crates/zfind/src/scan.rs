@@ -275,21 +275,38 @@ fn pairs(n: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..n).flat_map(|a| (0..=a).map(move |b| (a, b)))
 }
 
-/// Adds the spectrum of the correlation of two real sequences, times `factor`, folded to the buffer's length.
-fn fold(data: &[Complex<f64>], vector: &[Complex<f64>], factor: Complex<f64>, buffer: &mut [Complex<f64>]) {
-    let length = 2 * (data.len() - 1);
+numerics::dispatch! {
+    /// Adds the spectrum of the correlation of two real sequences, times `factor`, folded to the buffer's length.
+    fn fold(data: &[Complex<f64>], vector: &[Complex<f64>], factor: Complex<f64>, buffer: &mut [Complex<f64>]) -> ()
+        = fold_spectrum | fold_spectrum
+}
+
+#[inline(always)]
+fn fold_spectrum(data: &[Complex<f64>], vector: &[Complex<f64>], factor: Complex<f64>, buffer: &mut [Complex<f64>]) {
     let folded = buffer.len();
     for (d, v) in data.chunks(folded).zip(vector.chunks(folded)) {
         for (b, (d, v)) in buffer.iter_mut().zip(d.iter().zip(v)) {
-            *b += factor * (d.conj() * v);
+            // conj(d) v
+            add_product(b, factor, Complex::new(d.re * v.re + d.im * v.im, d.re * v.im - d.im * v.re));
         }
     }
-    // the other half is the conjugate, backwards
-    let mut k = (length - 1) % folded;
-    for (d, v) in data[1..data.len() - 1].iter().zip(&vector[1..]) {
-        buffer[k] += factor * (d * v.conj());
-        k = if k == 0 { folded - 1 } else { k - 1 };
+    // the other half is the conjugate, backwards; of the first and the last value there is one only
+    let last = data.len() - 1;
+    for (c, (d, v)) in data[..last].chunks(folded).zip(vector.chunks(folded)).enumerate() {
+        if c > 0 {
+            add_product(&mut buffer[0], factor, d[0] * v[0].conj());
+        }
+        for (b, (d, v)) in buffer[1..].iter_mut().rev().zip(d[1..].iter().zip(&v[1..])) {
+            add_product(b, factor, Complex::new(d.re * v.re + d.im * v.im, d.im * v.re - d.re * v.im));
+        }
     }
+}
+
+/// Adds `factor x` to a number.
+#[inline(always)]
+fn add_product(to: &mut Complex<f64>, factor: Complex<f64>, x: Complex<f64>) {
+    to.re += factor.re * x.re - factor.im * x.im;
+    to.im += factor.re * x.im + factor.im * x.re;
 }
 
 /// Width class of a channel.

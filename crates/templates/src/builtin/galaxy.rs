@@ -68,13 +68,13 @@ fn populations() -> &'static Populations {
                 .map(|&age| {
                     let mut spectrum = stars.population(age);
                     if age < 1e9 {
-                        spectrum.iter_mut().zip(&interstellar).for_each(|(s, i)| *s *= (-i).exp());
+                        spectrum.iter_mut().zip(&interstellar).for_each(|(s, i)| *s *= libm::exp(-i));
                     }
                     spectrum
                 })
                 .collect()
         });
-        let dust = wave.iter().map(|w| dust::transmission(1.0, *w).ln()).collect();
+        let dust = wave.iter().map(|w| dust::ln_transmission(*w)).collect();
         Populations { wave, dust, spectra }
     })
 }
@@ -124,16 +124,16 @@ impl Galaxy {
     /// A galaxy that forms stars; `vigour` from 0 (quiet spiral) to 1 (starburst).
     pub(crate) fn star_forming(vigour: f64, uniform: &mut dyn FnMut() -> f64) -> Self {
         let richness = (1.0 - 0.7 * vigour + 0.5 * (uniform() - 0.5)).clamp(0.0, 1.0);
-        let ebv = 0.4 * uniform().powf(1.5);
+        let ebv = 0.4 * libm::pow(uniform(), 1.5);
         let nebula = Nebula { ebv, doublet: 1.1 + 0.4 * uniform(), ..Nebula::star_forming(richness) };
         Self {
             age: 1.5e9 + 9e9 * uniform(),
-            decay: 1.5e9 * 10f64.powf(uniform()),
+            decay: 1.5e9 * libm::pow(10.0, uniform()),
             rich: 0.2 + 0.7 * uniform() * richness,
             burst: 0.03 * vigour * uniform().powi(2),
             ebv: 0.5 * ebv,
             sigma: 60.0 + 80.0 * uniform(),
-            h_beta: 1.5 * 30f64.powf(0.75 * vigour + 0.25 * uniform()),
+            h_beta: 1.5 * libm::pow(30.0, 0.75 * vigour + 0.25 * uniform()),
             nebula,
             gas_sigma: 45.0 + 60.0 * uniform(),
         }
@@ -148,7 +148,7 @@ impl Galaxy {
                 out.iter_mut().zip(&spectra[k]).for_each(|(o, s)| *o += weight * share * s);
             }
         }
-        out.iter_mut().zip(&p.dust).for_each(|(o, dust)| *o *= (self.ebv * dust).exp());
+        dust::redden(&mut out, self.ebv, &p.dust);
         out
     }
 
@@ -171,7 +171,7 @@ impl Galaxy {
             k if k == AGES.len() => self.age,
             k => (AGES[k - 1] * AGES[k]).sqrt().min(self.age),
         };
-        let formed = |ago: f64| 1.0 - (-(self.age - ago) / self.decay).exp();
+        let formed = |ago: f64| 1.0 - libm::exp(-(self.age - ago) / self.decay);
         let total = formed(0.0);
         let mut masses: Vec<f64> = (0..AGES.len())
             .map(|k| {

@@ -104,10 +104,10 @@ impl Nebula {
 /// Adds Gaussian lines (vacuum Angstrom, flux) times `scale`, of `sigma` km/s, to a spectrum per Angstrom on a
 /// logarithmic grid; pixels get the mean over their width.
 pub(crate) fn add_lines(wave: &[f64], spectrum: &mut [f64], lines: &[(f64, f64)], scale: f64, sigma: f64) {
-    let step = (wave[1] / wave[0]).ln();
+    let step = libm::log(wave[1] / wave[0]);
     let width = sigma / LIGHT_KMS; // in ln(wavelength)
     for &(centre, flux) in lines {
-        let position = (centre / wave[0]).ln() / step;
+        let position = libm::log(centre / wave[0]) / step;
         let reach = 5.0 * width / step + 1.0;
         let from = (position - reach).max(0.0) as usize;
         let to = ((position + reach).max(0.0) as usize).min(wave.len());

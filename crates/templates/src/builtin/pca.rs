@@ -2,6 +2,9 @@
 
 use ndarray::Array2;
 
+/// Samples of all spectra that are worked on together: they stay in the cache.
+const BLOCK: usize = 1024;
+
 /// The `n` leading right singular vectors of `family`, a list of spectra, each first divided by its root mean square;
 /// unit root mean square, the sign such that the sum is positive. The mean is not subtracted: the first vector
 /// is close to it.
@@ -9,11 +12,16 @@ pub(crate) fn components(family: &[Vec<f64>], n: usize) -> Array2<f64> {
     let spectra: Vec<Vec<f64>> = family.iter().map(|s| normalised(s.clone())).collect();
     let m = spectra.len();
     let mut gram = Array2::zeros((m, m));
-    for i in 0..m {
-        for j in 0..=i {
-            gram[[i, j]] = dot(&spectra[i], &spectra[j]);
-            gram[[j, i]] = gram[[i, j]];
+    for start in (0..spectra[0].len()).step_by(BLOCK) {
+        let part = start..spectra[0].len().min(start + BLOCK);
+        for i in 0..m {
+            for j in 0..=i {
+                gram[[i, j]] += dot(&spectra[i][part.clone()], &spectra[j][part.clone()]);
+            }
         }
+    }
+    for i in 0..m {
+        (0..i).for_each(|j| gram[[j, i]] = gram[[i, j]]);
     }
     let vectors = eigenvectors(gram);
     let mut out = Array2::zeros((n, spectra[0].len()));
@@ -30,14 +38,29 @@ pub(crate) fn components(family: &[Vec<f64>], n: usize) -> Array2<f64> {
     out
 }
 
-/// Dot product in eight lanes.
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    let ((a8, a_rest), (b8, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    let mut lanes = [0.0; 8];
-    for (x, y) in a8.iter().zip(b8) {
-        lanes.iter_mut().zip(x.iter().zip(y)).for_each(|(lane, (x, y))| *lane += x * y);
+numerics::dispatch! {
+    /// Dot product in lanes.
+    fn dot(a: &[f64], b: &[f64]) -> f64 = dot_in_lanes | dot_in_lanes
+}
+
+#[inline(always)]
+fn dot_in_lanes(a: &[f64], b: &[f64]) -> f64 {
+    const LANES: usize = 32;
+    let ((a_chunks, a_rest), (b_chunks, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut lanes = [0.0; LANES];
+    for (x, y) in a_chunks.iter().zip(b_chunks) {
+        for i in 0..LANES {
+            lanes[i] = x[i].mul_add(y[i], lanes[i]);
+        }
     }
-    lanes.iter().sum::<f64>() + a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum::<f64>()
+    let mut sum = 0.0;
+    for lane in lanes {
+        sum += lane;
+    }
+    for (x, y) in a_rest.iter().zip(b_rest) {
+        sum = x.mul_add(*y, sum);
+    }
+    sum
 }
 
 /// A spectrum divided by its root mean square.

@@ -2,8 +2,8 @@
 
 use super::nebula::add_lines;
 use super::{Halton, SOURCE, VERSION, pca};
-use crate::synthesis::{log_grid, planck};
-use crate::{Igm, Method, Template};
+use crate::synthesis::{exponential::exp_all, log_grid, planck};
+use crate::{Igm, Method, Template, dust};
 use numerics::LIGHT_KMS;
 use std::sync::OnceLock;
 
@@ -107,6 +107,9 @@ const IRON: [(f64, f64, f64); 25] = [
     (5330.0, 25.0, 0.15),
 ];
 
+/// ln of the wavelengths (Angstrom) where the power law bends, and in the middle of that where it is 1.
+const LN_BREAKS: [f64; 3] = [7.090_076_835_776_092, 8.006_367_567_650_246, 8.517_193_191_416_238];
+
 /// What distinguishes one quasar from another; 1 is the mean.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Quasar {
@@ -127,7 +130,7 @@ pub(crate) struct Quasar {
 
 impl Quasar {
     pub(crate) fn draw(uniform: &mut dyn FnMut() -> f64) -> Self {
-        let mut spread = |dex: f64| 10f64.powf(dex * (2.0 * uniform() - 1.0));
+        let mut spread = |dex: f64| libm::pow(10.0, dex * (2.0 * uniform() - 1.0));
         let strength = [spread(0.4), spread(0.3), spread(0.3), spread(0.7)];
         let (width, iron, balmer_continuum) = (spread(0.22), spread(0.5), spread(0.5));
         Self {
@@ -145,12 +148,11 @@ impl Quasar {
     /// Spectrum on [`wavelengths`], per Angstrom, 1 in the continuum at 3000 A.
     pub(crate) fn spectrum(&self) -> Vec<f64> {
         let parts = parts();
-        let mut spectrum: Vec<f64> = (0..parts.wave.len())
-            .map(|i| {
-                let pseudo = self.iron * parts.iron[i] + self.balmer_continuum * parts.balmer[i];
-                self.continuum(parts.wave[i]) * (1.0 + pseudo)
-            })
-            .collect();
+        let mut spectrum: Vec<f64> = parts.ln_wave.iter().map(|w| self.ln_continuum(*w)).collect();
+        exp_all(&mut spectrum);
+        for (s, (iron, balmer)) in spectrum.iter_mut().zip(parts.iron.iter().zip(&parts.balmer)) {
+            *s *= 1.0 + self.iron * iron + self.balmer_continuum * balmer;
+        }
         for (rest, width, sigma, group) in LINES {
             let (velocity, shift) = match group {
                 High => (self.width * sigma / rest * LIGHT_KMS, self.shift),
@@ -158,29 +160,25 @@ impl Quasar {
                 Narrow => (NARROW, 0.0),
             };
             let line = (rest * (1.0 + shift / LIGHT_KMS), width * self.strength[group as usize]);
-            add_lines(&parts.wave, &mut spectrum, &[line], self.continuum(rest), velocity);
+            add_lines(&parts.wave, &mut spectrum, &[line], libm::exp(self.ln_continuum(libm::log(rest))), velocity);
         }
-        spectrum.iter_mut().zip(&parts.dust).for_each(|(s, dust)| *s *= (self.ebv * dust).exp());
+        dust::redden(&mut spectrum, self.ebv, &parts.dust);
         spectrum
     }
 
     /// Power laws of slope -1.56 below 5000 A and 0.45 above in the mean (Vanden Berk et al. 2001, figure 3; the
     /// upturn, which is the host's, is weakened), bent at 1200 A (Telfer et al. 2002, ApJ 565, 773).
-    fn continuum(&self, wave: f64) -> f64 {
-        let power = |w: f64| (w / 3000.0).powf(self.slope);
-        if wave > 5000.0 {
-            power(5000.0) * (wave / 5000.0).powf(self.red_slope - 0.4)
-        } else if wave < 1200.0 {
-            power(1200.0) * (wave / 1200.0).powf(self.slope + 1.1)
-        } else {
-            power(wave)
-        }
+    fn ln_continuum(&self, ln_wave: f64) -> f64 {
+        let [blue, middle, red] = LN_BREAKS;
+        let beyond = (self.red_slope - 0.4 - self.slope) * (ln_wave - red).max(0.0);
+        self.slope * (ln_wave - middle) + beyond + 1.1 * (ln_wave - blue).min(0.0)
     }
 }
 
 /// What all quasars share, on one grid.
 struct Parts {
     wave: Vec<f64>,
+    ln_wave: Vec<f64>,
     /// Iron and the Balmer continuum, relative to the power law.
     iron: Vec<f64>,
     balmer: Vec<f64>,
@@ -195,13 +193,14 @@ fn parts() -> &'static Parts {
         let wave = log_grid(GRID.0, GRID.1, GRID.2);
         let iron = wave.iter().map(|w| iron(*w)).collect();
         let balmer = wave.iter().map(|w| balmer_continuum(*w)).collect();
-        let dust = wave.iter().map(|w| -0.4 * std::f64::consts::LN_10 * 1.39 * (1e4 / w).powf(1.2)).collect();
-        Parts { wave, iron, balmer, dust }
+        let dust = wave.iter().map(|w| -0.4 * std::f64::consts::LN_10 * 1.39 * libm::pow(1e4 / w, 1.2)).collect();
+        let ln_wave = wave.iter().map(|w| libm::log(*w)).collect();
+        Parts { wave, ln_wave, iron, balmer, dust }
     })
 }
 
 fn iron(wave: f64) -> f64 {
-    let gaussian = |at: f64, sigma: f64| (-0.5 * ((wave - at) / sigma).powi(2)).exp();
+    let gaussian = |at: f64, sigma: f64| libm::exp(-0.5 * ((wave - at) / sigma).powi(2));
     IRON.iter().map(|(at, sigma, height)| height * gaussian(*at, *sigma)).sum()
 }
 
@@ -209,9 +208,9 @@ fn iron(wave: f64) -> f64 {
 /// edge, which high Balmer lines smear out.
 fn balmer_continuum(wave: f64) -> f64 {
     const EDGE: f64 = 3646.0;
-    let thin = |w: f64| planck(w, 15000.0) * (1.0 - (-(w / EDGE).powi(3)).exp());
-    let power = (wave / EDGE).powf(-1.56);
-    let beyond = 1.0 / (1.0 + ((wave - EDGE - 60.0) / 50.0).exp());
+    let thin = |w: f64| planck(w, 15000.0) * (1.0 - libm::exp(-(w / EDGE).powi(3)));
+    let power = libm::pow(wave / EDGE, -1.56);
+    let beyond = 1.0 / (1.0 + libm::exp((wave - EDGE - 60.0) / 50.0));
     0.10 * thin(wave.min(EDGE)) / thin(EDGE) / power * beyond
 }
 
@@ -233,7 +232,7 @@ fn template(subtype: &str, (z_first, z_last): (f64, f64), family: &[Vec<f64>]) -
     let from = wave.partition_point(|w| *w < 3500.0 / (1.0 + z_last));
     let to = wave.partition_point(|w| *w < 10450.0 / (1.0 + z_first));
     let family: Vec<Vec<f64>> = family.iter().map(|s| s[from..to].to_vec()).collect();
-    let steps = ((1.0 + z_last) / (1.0 + z_first)).log10() / 5e-4;
+    let steps = libm::log10((1.0 + z_last) / (1.0 + z_first)) / 5e-4;
     Template {
         spectype: "QSO".to_string(),
         subtype: subtype.to_string(),
@@ -241,7 +240,7 @@ fn template(subtype: &str, (z_first, z_last): (f64, f64), family: &[Vec<f64>]) -
         source: SOURCE.to_string(),
         wave: wave[from..to].to_vec(),
         basis: pca::components(&family, VECTORS),
-        redshifts: (0..=steps as usize).map(|i| (1.0 + z_first) * 10f64.powf(5e-4 * i as f64) - 1.0).collect(),
+        redshifts: (0..=steps as usize).map(|i| (1.0 + z_first) * libm::pow(10.0, 5e-4 * i as f64) - 1.0).collect(),
         igm: Igm::Kamble20,
         method: Method::Pca,
         coefficients: ndarray::Array2::zeros((0, 0)),

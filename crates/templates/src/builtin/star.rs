@@ -53,7 +53,7 @@ impl Type {
     fn draw(&self, uniform: &mut dyn FnMut() -> f64) -> Star {
         let mut within = |range: &Range<f64>| range.start + (range.end - range.start) * uniform();
         // equal numbers in equal intervals of log(Teff)
-        let teff = within(&(self.teff.start.ln()..self.teff.end.ln())).exp();
+        let teff = libm::exp(within(&(libm::log(self.teff.start)..libm::log(self.teff.end))));
         Star { teff, logg: within(&self.logg), feh: within(&self.feh) }
     }
 }
@@ -64,7 +64,7 @@ impl Type {
     fn member(&self, wave: &[f64], reddening: &[f64], uniform: &mut dyn FnMut() -> f64) -> Vec<f64> {
         let mut flux = spectrum::flux(&self.draw(uniform), wave);
         let ebv = REDDENING * uniform();
-        flux.iter_mut().zip(reddening).for_each(|(f, r)| *f *= (ebv * r).exp());
+        dust::redden(&mut flux, ebv, reddening);
         flux
     }
 }
@@ -72,7 +72,7 @@ impl Type {
 /// A basis for each type.
 pub(crate) fn templates() -> Vec<Template> {
     let wave = wavelengths();
-    let reddening: Vec<f64> = wave.iter().map(|w| dust::transmission(1.0, *w).ln()).collect();
+    let reddening: Vec<f64> = wave.iter().map(|w| dust::ln_transmission(*w)).collect();
     TYPES
         .par_iter()
         .map(|kind| {

@@ -12,7 +12,9 @@ pub(crate) const RYDBERG_EV: f64 = 13.598;
 /// k in eV/K.
 pub(crate) const BOLTZMANN_EV: f64 = 8.617333e-5;
 /// log10 of the optical depths at 5000 A of the first and the last layer, and how many there are.
-const DEPTHS: (f64, f64, usize) = (-4.5, 1.5, 24);
+const DEPTHS: (f64, f64, usize) = (-4.5, 1.5, LAYERS);
+/// Number of layers of an atmosphere.
+pub(crate) const LAYERS: usize = 24;
 
 /// Parameters of a star.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,7 +70,12 @@ const DONORS: [Element; 9] = [CARBON, SODIUM, MAGNESIUM, ALUMINIUM, SILICON, POT
 
 /// N(r+1) P_e / N(r) in dyn/cm2 (Saha; Gray 2005, equation 1.21).
 fn saha(partition: f64, energy: f64, temperature: f64) -> f64 {
-    0.6665 * partition * temperature.powf(2.5) * (-energy / (BOLTZMANN_EV * temperature)).exp()
+    0.6665
+        * partition
+        * temperature
+        * temperature
+        * temperature.sqrt()
+        * libm::exp(-energy / (BOLTZMANN_EV * temperature))
 }
 
 /// The state of the gas in one layer; densities are per hydrogen nucleus.
@@ -91,10 +98,10 @@ impl Layer {
         let hydrogen = saha(0.5, RYDBERG_EV, temperature);
         let donors = DONORS.map(|e| (metals * e.abundance, saha(e.partition[0], e.ionisation[0], temperature)));
         // electrons per nucleus grow as the electron pressure falls: bisection of its logarithm
-        let (mut low, mut high) = ((pressure * 1e-12).ln(), (pressure * 0.5).ln());
+        let (mut low, mut high) = (libm::log(pressure * 1e-12), libm::log(pressure * 0.5));
         for _ in 0..34 {
             let middle = 0.5 * (low + high);
-            let pe = middle.exp();
+            let pe = libm::exp(middle);
             let electrons: f64 = donors.iter().map(|(a, k)| a * k / (k + pe)).sum::<f64>() + hydrogen / (hydrogen + pe);
             if (pressure - pe) * electrons / (1.0 + HELIUM) > pe {
                 low = middle;
@@ -102,7 +109,7 @@ impl Layer {
                 high = middle;
             }
         }
-        let electron_pressure = (0.5 * (low + high)).exp();
+        let electron_pressure = libm::exp(0.5 * (low + high));
         let neutral = electron_pressure / (electron_pressure + hydrogen);
         Self { tau, temperature, pressure, electron_pressure, neutral }
     }
@@ -124,68 +131,126 @@ impl Layer {
     pub(crate) fn level(&self, n: usize) -> f64 {
         let n2 = (n * n) as f64;
         let energy = RYDBERG_EV * (1.0 - 1.0 / n2);
-        self.neutral * n2 * (-energy / (BOLTZMANN_EV * self.temperature)).exp()
+        self.neutral * n2 * libm::exp(-energy / (BOLTZMANN_EV * self.temperature))
     }
 
     /// Continuous absorption and scattering in cm2 per hydrogen nucleus at a wavelength in Angstrom.
     pub fn continuum(&self, wave: f64) -> f64 {
-        let stimulated = 1.0 - (-HC_OVER_K / (wave * self.temperature)).exp();
-        let absorption = self.hydrogen_continuum(wave) * stimulated + self.neutral * self.h_minus(wave, stimulated);
-        let inverse = 1.0 / (wave * wave);
-        let rayleigh = (5.799e-13 + (1.422e-6 + 2.784 * inverse) * inverse) * inverse * inverse;
-        let electrons = self.electron_pressure / (self.pressure - self.electron_pressure) * (1.0 + HELIUM);
-        absorption + self.neutral * rayleigh.min(1e-23) + 6.652e-25 * electrons
-    }
-
-    /// Bound-free and free-free absorption of neutral hydrogen (Kramers, Gaunt factors 1; Gray 2005,
-    /// equations 8.4-8.10), without stimulated emission.
-    fn hydrogen_continuum(&self, wave: f64) -> f64 {
-        const ALPHA: f64 = 1.0449e-26; // cm2/Angstrom3
-        const LEVELS: usize = 8;
-        let kt = BOLTZMANN_EV * self.temperature;
-        let merged = self.merged_level();
-        let bound: f64 = (1..=LEVELS)
-            .map(|n| {
-                let n2 = (n * n) as f64;
-                // redward of the limit, transitions to levels that the plasma has dissolved go on
-                let open = 1.0 / n2 - 911.75 / wave;
-                let dissolved = if open <= 0.0 { 1.0 } else { 1.0 - survival(open.sqrt().recip(), merged) };
-                dissolved * self.level(n) / (n as f64).powi(5)
-            })
-            .sum();
-        // levels above the last as an integral, then free-free
-        let above = RYDBERG_EV / ((LEVELS + 1) as f64).powi(2);
-        let boltzmann = self.neutral * (-RYDBERG_EV / kt).exp() * kt / (2.0 * RYDBERG_EV);
-        ALPHA * wave.powi(3) * (bound + boltzmann * ((above / kt).exp() - 1.0) + boltzmann)
+        Opacity::new(self).at(&Photon::new(wave))
     }
 
     /// The level of hydrogen whose Stark broadening equals its distance from the next (Inglis & Teller 1939,
     /// ApJ 90, 439).
-    pub(crate) fn merged_level(&self) -> f64 {
-        10f64.powf((23.26 - self.electron_density().log10()) / 7.5)
+    fn merged_level(&self) -> f64 {
+        libm::pow(10.0, (23.26 - libm::log10(self.electron_density())) / 7.5)
+    }
+}
+
+/// What the opacity of a layer needs at every wavelength.
+pub(crate) struct Opacity {
+    /// The layer.
+    pub layer: Layer,
+    /// -hc/k over the temperature, Angstrom.
+    exponent: f64,
+    /// Absorbers in each level of hydrogen over the fifth power of its number.
+    levels: [f64; LEVELS],
+    /// The same of the levels above as an integral, and of free electrons.
+    unbound: f64,
+    /// The level of hydrogen from which on they are dissolved.
+    pub merged: f64,
+    /// Holtsmark's normal field strength.
+    pub field: f64,
+    /// What the cross section of H- is multiplied by.
+    h_minus: f64,
+    /// log10(5040 K / T).
+    log_theta: f64,
+    electron_scattering: f64,
+}
+
+/// Levels of hydrogen that absorb one by one.
+const LEVELS: usize = 8;
+
+impl Opacity {
+    pub(crate) fn new(layer: &Layer) -> Self {
+        let temperature = layer.temperature;
+        let kt = BOLTZMANN_EV * temperature;
+        // levels above the last as an integral, then free-free
+        let above = RYDBERG_EV / ((LEVELS + 1) as f64).powi(2);
+        let unbound = layer.neutral * libm::exp((above - RYDBERG_EV) / kt) * kt / (2.0 * RYDBERG_EV);
+        let boltzmann = libm::exp(HC_OVER_K * 1e-4 / (H_MINUS_LIMIT * temperature));
+        Self {
+            layer: *layer,
+            exponent: -HC_OVER_K / temperature,
+            levels: std::array::from_fn(|n| layer.level(n + 1) / ((n + 1) as f64).powi(5)),
+            unbound,
+            merged: layer.merged_level(),
+            field: 1.25e-9 * libm::pow(layer.electron_density(), 2.0 / 3.0),
+            h_minus: 0.750 * boltzmann / (temperature * temperature * temperature.sqrt()),
+            log_theta: libm::log10(5040.0 / temperature),
+            electron_scattering: 6.652e-25 * layer.electron_pressure / (layer.pressure - layer.electron_pressure)
+                * (1.0 + HELIUM),
+        }
     }
 
-    /// Absorption by H-, cm2 per neutral hydrogen atom: bound-free of John 1988 (A&A 193, 189), free-free
-    /// of Bell & Berrington 1987 as fitted by Gray 2005, equation 8.13.
-    fn h_minus(&self, wave: f64, stimulated: f64) -> f64 {
-        const LIMIT: f64 = 1.6419; // micron
-        let theta = 5040.0 / self.temperature;
+    /// Continuous absorption and scattering in cm2 per hydrogen nucleus.
+    pub(crate) fn at(&self, photon: &Photon) -> f64 {
+        let stimulated = 1.0 - libm::exp(self.exponent / photon.wave);
+        let [f0, f1, f2] = photon.free_free;
+        let t = self.log_theta;
+        let free_free = 1e-26 * libm::exp(std::f64::consts::LN_10 * (f0 + t * (f1 + t * f2)));
+        let bound_free = self.h_minus * stimulated * photon.bound_free;
+        let h_minus = self.layer.electron_pressure * (bound_free + free_free);
+        self.hydrogen(photon.wave) * stimulated
+            + self.layer.neutral * (h_minus + photon.rayleigh)
+            + self.electron_scattering
+    }
+
+    /// Bound-free and free-free absorption of neutral hydrogen (Kramers, Gaunt factors 1; Gray 2005,
+    /// equations 8.4-8.10), without stimulated emission.
+    fn hydrogen(&self, wave: f64) -> f64 {
+        const ALPHA: f64 = 1.0449e-26; // cm2/Angstrom3
+        let mut sum = self.unbound;
+        for (n, absorbers) in self.levels.iter().enumerate() {
+            let n2 = ((n + 1) * (n + 1)) as f64;
+            // redward of the limit, transitions to levels that the plasma has dissolved go on
+            let open = 1.0 / n2 - 911.75 / wave;
+            sum += if open <= 0.0 { *absorbers } else { (1.0 - survival(1.0 / open.sqrt(), self.merged)) * absorbers };
+        }
+        ALPHA * wave.powi(3) * sum
+    }
+}
+
+/// Longest wavelength that takes the electron off H-, micron.
+const H_MINUS_LIMIT: f64 = 1.6419;
+
+/// What the continuous opacity of every layer needs at one wavelength.
+pub(crate) struct Photon {
+    /// Angstrom.
+    wave: f64,
+    /// Cross section of H-, cm2: bound-free of John 1988 (A&A 193, 189).
+    bound_free: f64,
+    /// Coefficients of free-free absorption by H- of Bell & Berrington 1987 as fitted by Gray 2005, equation 8.13.
+    free_free: [f64; 3],
+    /// Rayleigh scattering, cm2 per neutral atom.
+    rayleigh: f64,
+}
+
+impl Photon {
+    pub(crate) fn new(wave: f64) -> Self {
         let micron = wave * 1e-4;
         let mut bound_free = 0.0;
-        if micron < LIMIT {
-            let x = (1.0 / micron - 1.0 / LIMIT).sqrt();
+        if micron < H_MINUS_LIMIT {
+            let x = (1.0 / micron - 1.0 / H_MINUS_LIMIT).sqrt();
             let f = [152.519, 49.534, -118.858, 92.536, -34.194, 4.982].iter().rev().fold(0.0, |s, c| s * x + c);
-            let sigma = 1e-18 * micron.powi(3) * x.powi(3) * f.max(0.0);
-            let boltzmann = (HC_OVER_K * 1e-4 / (LIMIT * self.temperature)).exp();
-            bound_free = 0.750 * self.temperature.powf(-2.5) * boltzmann * stimulated * sigma;
+            bound_free = 1e-18 * (micron * x).powi(3) * f.max(0.0);
         }
-        let l = wave.max(2600.0).log10();
+        let l = libm::log10(wave.max(2600.0));
         let f0 = -2.2763 + l * (-1.6850 + l * (0.76661 - 0.053346 * l));
         let f1 = 15.2827 + l * (-9.2846 + l * (1.99381 - 0.142631 * l));
         let f2 = -197.789 + l * (190.266 + l * (-67.9775 + l * (10.6913 - 0.625151 * l)));
-        let t = theta.log10();
-        let free_free = 1e-26 * 10f64.powf(f0 + t * (f1 + t * f2));
-        self.electron_pressure * (bound_free + free_free)
+        let inverse = 1.0 / (wave * wave);
+        let rayleigh = (5.799e-13 + (1.422e-6 + 2.784 * inverse) * inverse) * inverse * inverse;
+        Self { wave, bound_free, free_free: [f0, f1, f2], rayleigh: rayleigh.min(1e-23) }
     }
 }
 
@@ -196,37 +261,35 @@ pub(crate) fn survival(level: f64, merged: f64) -> f64 {
 }
 
 /// The layers of a star's atmosphere, outermost first.
-pub fn layers(star: &Star) -> Vec<Layer> {
-    let metals = 10f64.powf(star.feh);
-    let gravity = 10f64.powf(star.logg) * MASS;
+pub fn layers(star: &Star) -> [Layer; LAYERS] {
+    let metals = libm::pow(10.0, star.feh);
+    let gravity = libm::pow(10.0, star.logg) * MASS;
     let (first, last, n) = DEPTHS;
-    let mut out: Vec<Layer> = Vec::with_capacity(n);
-    for k in 0..n {
-        let tau = 10f64.powf(first + (last - first) * k as f64 / (n - 1) as f64);
+    let mut above: Option<Layer> = None;
+    std::array::from_fn(|k| {
+        let tau = libm::pow(10.0, first + (last - first) * k as f64 / (n - 1) as f64);
         // grey temperature with Hopf's function to 1e-3 (Mihalas 1978, section 3-3)
-        let hopf = 0.7104 - 0.1331 * (-3.4488 * tau).exp();
+        let hopf = 0.7104 - 0.1331 * libm::exp(-3.4488 * tau);
         // lines cool the outermost layers (as in the models of Gustafsson et al. 2008, A&A 486, 951)
-        let cooling = 1.0 - 0.11 / (1.0 + (tau / 3e-4).powf(0.8));
-        let temperature = star.teff * cooling * (0.75 * (tau + hopf)).powf(0.25);
-        let mut layer = match out.last() {
+        let cooling = 1.0 - 0.11 / (1.0 + libm::pow(tau / 3e-4, 0.8));
+        let temperature = star.teff * cooling * libm::pow(0.75 * (tau + hopf), 0.25);
+        let mut layer = match above {
             None => Layer::new(tau, temperature, 1e2, metals),
             Some(p) => Layer::new(tau, temperature, p.pressure * (tau / p.tau).sqrt(), metals),
         };
         // dP / dtau = g / kappa; kappa grows about as P: the mean of the two ends, iterated
+        let known = above.map(|p| (p, p.continuum(5000.0)));
         for _ in 0..3 {
             let kappa = layer.continuum(5000.0);
-            let pressure = match out.last() {
+            let pressure = match known {
                 None => 0.5 * layer.pressure + 0.5 * gravity * tau / kappa,
-                Some(p) => {
-                    let mean = (kappa * p.continuum(5000.0)).sqrt();
-                    p.pressure + gravity * (tau - p.tau) / mean
-                }
+                Some((p, other)) => p.pressure + gravity * (tau - p.tau) / (kappa * other).sqrt(),
             };
             layer = Layer::new(tau, temperature, pressure, metals);
         }
-        out.push(layer);
-    }
-    out
+        above = Some(layer);
+        layer
+    })
 }
 
 /// The layer where lines form, interpolated at an optical depth of the continuum.

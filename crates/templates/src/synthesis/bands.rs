@@ -186,7 +186,7 @@ pub(crate) fn transmission(scaling: &Scaling, wave: &[f64]) -> Vec<f64> {
             // ultraviolet
             let neutral = ((w - 2000.0) / 2500.0).clamp(0.2, 0.75);
             let column = neutral * iron[0] + (1.0 - neutral) * iron[1];
-            Scaling::haze(numerics::interp::linear(w, &x, &y), column) * (-tau - veil(w, teff)).exp()
+            Scaling::haze(numerics::interp::linear(w, &x, &y), column) * libm::exp(-tau - veil(w, teff))
         })
         .collect()
 }
@@ -203,8 +203,9 @@ impl Molecule {
     /// Tatum 1966) over the continuous opacity, which is compared with the Sun's.
     fn column(&self, scaling: &Scaling, metallicity: f64) -> f64 {
         let exponent = self.dissociation / BOLTZMANN_EV * (1.0 / scaling.gas().temperature - 1.0 / self.reference);
-        let x = 10f64.powf(self.metals * metallicity) * exponent.min(50.0).exp() * scaling.pressure_per_opacity();
-        (x / (1.0 + x / self.limit)).powf(GROWTH)
+        let x =
+            libm::pow(10.0, self.metals * metallicity) * libm::exp(exponent.min(50.0)) * scaling.pressure_per_opacity();
+        libm::pow(x / (1.0 + x / self.limit), GROWTH)
     }
 
     /// Adds the optical depth of a column at ascending vacuum wavelengths.
@@ -212,13 +213,13 @@ impl Molecule {
         const HEAD: f64 = 2.0; // heads are 2 A sharp
         const NEGLIGIBLE: f64 = 1e-4;
         for &(head, tail, depth) in self.bands.iter().filter(|b| b.2 * column > NEGLIGIBLE) {
-            let (centre, reach) = (vacuum(head), (depth * column / NEGLIGIBLE).ln());
+            let (centre, reach) = (vacuum(head), libm::log(depth * column / NEGLIGIBLE));
             let (before, after) = if tail > 0.0 { (HEAD, tail) } else { (-tail, HEAD) };
             let from = wave.partition_point(|w| *w < centre - reach * before);
             let to = wave.partition_point(|w| *w < centre + reach * after);
             for (t, w) in tau[from..to].iter_mut().zip(&wave[from..to]) {
                 let x = if *w < centre { (w - centre) / before } else { (centre - w) / after };
-                *t += depth * column * x.exp();
+                *t += depth * column * libm::exp(x);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The lines of hydrogen: Doppler core and Stark wings, layer by layer.
 
-use super::atmosphere::{Layer, survival};
+use super::atmosphere::{LAYERS, Opacity, survival};
+use super::exponential::exp;
 use numerics::LIGHT_KMS;
 
 /// The series whose lines are computed (Lyman, Balmer, Paschen) and the last upper level.
@@ -50,23 +51,24 @@ fn line(lower: usize, upper: usize) -> Line {
 
 impl Line {
     /// Its absorption per hydrogen nucleus in each layer, in units of the opacity `reference` (cm2).
-    pub(crate) fn absorption(&self, layers: &[Layer], reference: &[f64]) -> Absorption {
+    pub(crate) fn absorption(&self, layers: &[Opacity; LAYERS], reference: &[f64; LAYERS]) -> Absorption {
         let doppler = self.wave * DOPPLER / LIGHT_KMS;
         let mut absorption = Absorption::new(self.wave, doppler);
-        for (layer, reference) in layers.iter().zip(reference) {
-            let field = 1.25e-9 * layer.electron_density().powf(2.0 / 3.0); // Holtsmark's normal field strength
-            absorption.push(self.strength(layer) / reference, STARK_WIDTH * field * self.stark, layer.tau < DEEP);
+        for (k, (layer, reference)) in layers.iter().zip(reference).enumerate() {
+            let (strength, stark) = (self.strength(layer) / reference, STARK_WIDTH * layer.field * self.stark);
+            absorption.set(k, strength, stark, layer.layer.tau < DEEP);
         }
         absorption
     }
 
     /// Absorption integrated over wavelength, cm2 Angstrom per hydrogen nucleus.
-    fn strength(&self, layer: &Layer) -> f64 {
+    fn strength(&self, opacity: &Opacity) -> f64 {
+        let layer = &opacity.layer;
         // lines to levels that have merged with the continuum fade away
         let lower = self.lower as f64;
         let upper = (1.0 / (1.0 / (lower * lower) - 911.763 / self.wave)).sqrt();
-        let stimulated = 1.0 - (-super::HC_OVER_K / (self.wave * layer.temperature)).exp();
-        let survival = survival(upper, layer.merged_level());
+        let stimulated = 1.0 - libm::exp(-super::HC_OVER_K / (self.wave * layer.temperature));
+        let survival = survival(upper, opacity.merged);
         8.853e-21 * self.wave * self.wave * self.f * layer.level(self.lower) * stimulated * survival
     }
 }
@@ -79,45 +81,55 @@ pub(crate) struct Absorption {
     /// Distance beyond which nothing is added, Angstrom.
     reach: f64,
     /// Per layer: height of the core, height of the wings, inverse width of the wings.
-    core: Vec<f64>,
-    wing: Vec<f64>,
-    inverse_width: Vec<f64>,
+    core: [f64; LAYERS],
+    wing: [f64; LAYERS],
+    inverse_width: [f64; LAYERS],
 }
 
 impl Absorption {
     fn new(centre: f64, doppler: f64) -> Self {
-        let reach = 5.0 * doppler;
-        Self { centre, inverse_doppler: 1.0 / doppler, reach, core: vec![], wing: vec![], inverse_width: vec![] }
+        let none = [0.0; LAYERS];
+        let inverse_doppler = 1.0 / doppler;
+        Self { centre, inverse_doppler, reach: 5.0 * doppler, core: none, wing: none, inverse_width: none }
     }
 
-    /// Adds a layer; its wings are followed to where they fall below a thousandth of the reference if `matters`.
-    fn push(&mut self, strength: f64, stark: f64, matters: bool) {
+    /// Sets a layer; its wings are followed to where they fall below a thousandth of the reference if `matters`.
+    fn set(&mut self, k: usize, strength: f64, stark: f64, matters: bool) {
         let doppler = 1.0 / self.inverse_doppler;
         let share = doppler / (doppler + stark);
         let width = stark + 0.5 * doppler;
         let wing = strength * (1.0 - share) * 0.3784 / width; // 0.3784: the integral is 1
-        self.core.push(strength * share * 0.5642 / doppler);
-        self.wing.push(wing);
-        self.inverse_width.push(1.0 / width);
+        self.core[k] = strength * share * 0.5642 / doppler;
+        self.wing[k] = wing;
+        self.inverse_width[k] = 1.0 / width;
         if matters {
-            self.reach = self.reach.max(width * (wing / 1e-3).powf(0.4)).min(FARTHEST);
+            self.reach = self.reach.max(width * libm::pow(wing / 1e-3, 0.4)).min(FARTHEST);
         }
     }
 
-    /// Adds the absorption at a wavelength to `opacity`, one value a layer.
-    pub(crate) fn add(&self, wave: f64, opacity: &mut [f64]) {
-        let offset = (wave - self.centre).abs();
-        if offset > self.reach {
-            return;
-        }
-        for (o, (wing, inverse_width)) in opacity.iter_mut().zip(self.wing.iter().zip(&self.inverse_width)) {
-            let beta = offset * inverse_width;
-            *o += wing / (1.0 + beta * beta * beta.sqrt());
-        }
-        let x = offset * self.inverse_doppler;
-        if x < 5.0 {
-            let gaussian = (-x * x).exp();
-            opacity.iter_mut().zip(&self.core).for_each(|(o, core)| *o += core * gaussian);
+    /// Adds the absorption at ascending wavelengths to the `opacity` there.
+    pub(crate) fn add(&self, wave: &[f64], opacity: &mut [[f64; LAYERS]]) {
+        let from = wave.partition_point(|w| *w < self.centre - self.reach);
+        let to = wave.partition_point(|w| *w <= self.centre + self.reach);
+        add_profile(self, &wave[from..to], &mut opacity[from..to]);
+    }
+}
+
+numerics::dispatch! {
+    /// Adds a line at wavelengths within its reach.
+    fn add_profile(line: &Absorption, wave: &[f64], opacity: &mut [[f64; LAYERS]]) -> ()
+        = add_profile_in_lanes | add_profile_in_lanes
+}
+
+#[inline(always)]
+fn add_profile_in_lanes(line: &Absorption, wave: &[f64], opacity: &mut [[f64; LAYERS]]) {
+    for (wave, opacity) in wave.iter().zip(opacity) {
+        let offset = (wave - line.centre).abs();
+        let x = offset * line.inverse_doppler;
+        let gaussian = if x < 5.0 { exp(-x * x) } else { 0.0 };
+        for k in 0..LAYERS {
+            let beta = offset * line.inverse_width[k];
+            opacity[k] += line.wing[k] / (1.0 + beta * beta * beta.sqrt()) + line.core[k] * gaussian;
         }
     }
 }
@@ -139,9 +151,11 @@ mod tests {
     #[test]
     fn profiles_are_normalised() {
         let mut line = Absorption::new(5000.0, 0.3);
-        line.push(1.0, 2.0, true);
-        let mut sum = [0.0];
-        (-200_000..200_000).for_each(|i| line.add(5000.0 + f64::from(i) * 0.01, &mut sum));
-        assert!((0.01 * sum[0] - 1.0).abs() < 0.05, "{sum:?}");
+        line.set(0, 1.0, 2.0, true);
+        let wave: Vec<f64> = (-200_000..200_000).map(|i| 5000.0 + f64::from(i) * 0.01).collect();
+        let mut opacity = vec![[0.0; LAYERS]; wave.len()];
+        line.add(&wave, &mut opacity);
+        let sum: f64 = opacity.iter().map(|o| o[0]).sum();
+        assert!((0.01 * sum - 1.0).abs() < 0.05, "{sum}");
     }
 }

@@ -1,6 +1,7 @@
 //! Strengths and profiles of metal lines: the curve of growth, anchored at the Sun.
 
 use super::atmosphere::{BOLTZMANN_EV, Element, Layer, Star, layers, line_layer};
+use super::exponential::exp;
 use super::fraunhofer::{self, Species};
 use super::planck;
 use numerics::LIGHT_KMS;
@@ -51,10 +52,38 @@ fn contrast(wave: f64, teff: f64) -> f64 {
 /// damping `a`.
 fn depth(strength: f64, a: f64, contrast: f64, v: f64) -> f64 {
     let v2 = v * v;
-    let core = if v2 < 30.0 { (-v2).exp() } else { 0.0 };
+    let core = if v2 < 30.0 { libm::exp(-v2) } else { 0.0 };
     let wing = a * 0.5642 / (v2 + 1.0);
     let x = strength * (core + wing);
     contrast * x / (1.0 + x)
+}
+
+numerics::dispatch! {
+    /// Mean of [`depth`] over the width of a pixel about `v`, from its values in the middle of equal steps.
+    fn mean_depth(strength: f64, a: f64, contrast: f64, pixel: (f64, f64, usize)) -> f64
+        = mean_depth_in_lanes | mean_depth_in_lanes
+}
+
+#[inline(always)]
+fn mean_depth_in_lanes(strength: f64, a: f64, contrast: f64, (v, width, steps): (f64, f64, usize)) -> f64 {
+    const LANES: usize = 8;
+    let step = width / steps as f64;
+    let start = v - 0.5 * width + 0.5 * step;
+    let mut sums = [0.0; LANES];
+    for first in (0..steps).step_by(LANES) {
+        let (start, known) = (start + first as f64 * step, (steps - first) as f64);
+        for (i, sum) in sums.iter_mut().enumerate() {
+            let lane = i as f64;
+            let v = start + lane * step;
+            let x = strength * (exp(-v * v) + a * 0.5642 / (v * v + 1.0));
+            *sum += if lane < known { x / (1.0 + x) } else { 0.0 };
+        }
+    }
+    let mut total = 0.0;
+    for sum in sums {
+        total += sum;
+    }
+    contrast * total / steps as f64
 }
 
 /// Equivalent width in km/s.
@@ -74,13 +103,13 @@ fn strength_of(width: f64, contrast: f64) -> f64 {
     let (mut low, mut high) = (-4.0f64, 9.0f64);
     for _ in 0..30 {
         let middle = 0.5 * (low + high);
-        if equivalent_width(10f64.powf(middle), contrast) < width {
+        if equivalent_width(libm::pow(10.0, middle), contrast) < width {
             low = middle;
         } else {
             high = middle;
         }
     }
-    10f64.powf(0.5 * (low + high))
+    libm::pow(10.0, 0.5 * (low + high))
 }
 
 /// What scales the lines of a star: the gas where they form there and in the Sun.
@@ -123,19 +152,19 @@ impl Scaling {
 
     /// Absorbers in an ionisation stage per hydrogen nucleus, relative to the Sun (abundance, Saha).
     pub(crate) fn abundance(&self, element: &Element, stage: usize) -> f64 {
-        10f64.powf(self.star.feh) * self.layer.fraction(element, stage) / self.sun.fraction(element, stage)
+        libm::pow(10.0, self.star.feh) * self.layer.fraction(element, stage) / self.sun.fraction(element, stage)
     }
 
     /// Of these, the share in a level (Boltzmann) per unit of continuous opacity, relative to the Sun.
     pub(crate) fn excitation(&self, energy: f64, wave: f64) -> f64 {
         let boltzmann = energy / BOLTZMANN_EV * (1.0 / self.sun.temperature - 1.0 / self.layer.temperature);
-        boltzmann.exp() * interp::linear(wave, &self.opacity.0, &self.opacity.1)
+        libm::exp(boltzmann) * interp::linear(wave, &self.opacity.0, &self.opacity.1)
     }
 
     /// Damping relative to the Sun: collisions with neutral hydrogen go as the gas pressure (Gray 2005,
     /// section 11); a tenth is left for radiation.
     fn damping(&self) -> f64 {
-        let neutral = |l: &Layer| l.pressure * l.neutral * l.temperature.powf(-0.7);
+        let neutral = |l: &Layer| l.pressure * l.neutral * libm::pow(l.temperature, -0.7);
         DAMPING * (0.1 + 0.9 * neutral(&self.layer) / neutral(&self.sun))
     }
 
@@ -143,15 +172,17 @@ impl Scaling {
     /// this star's, for absorbers of relative `column`: a curve of growth with its knee at the Sun.
     pub(crate) fn haze(blocked: f64, column: f64) -> f64 {
         // linear for few absorbers, as the square root of the logarithm for many
-        let growth = (1.0 + 2.0 * column).ln() / 3f64.ln();
-        (1.0 - blocked).powf(growth)
+        const LN_3: f64 = 1.098_612_288_668_109_8;
+        let growth = libm::log(1.0 + 2.0 * column) / LN_3;
+        libm::exp(growth * libm::log(1.0 - blocked))
     }
 }
 
 /// Multiplies a spectrum by what the metal lines let through. `wave` is logarithmic; every pixel gets the
 /// mean over its width.
 pub(crate) fn absorb(scaling: &Scaling, wave: &[f64], flux: &mut [f64]) {
-    let pixel = (wave[1] / wave[0]).ln() * LIGHT_KMS; // km/s
+    let pixel = libm::log(wave[1] / wave[0]) * LIGHT_KMS; // km/s
+    let width = pixel / DOPPLER;
     let damping = scaling.damping();
     let abundances = Species::ALL.map(|species| {
         let (element, stage) = species.ion();
@@ -166,16 +197,16 @@ pub(crate) fn absorb(scaling: &Scaling, wave: &[f64], flux: &mut [f64]) {
         let contrast = contrast(line.wave, scaling.star.teff);
         // the wing falls below 2e-4 of the continuum there
         let reach = (DOPPLER * (strength * damping * 0.5642 / 2e-4).sqrt()).clamp(5.0 * DOPPLER, FARTHEST);
-        let centre = ((line.wave / wave[0]).ln() * LIGHT_KMS / pixel) as isize;
+        let place = libm::log(line.wave / wave[0]) * LIGHT_KMS / pixel;
+        let centre = place as isize;
         let half = (reach / pixel).ceil() as isize + 1;
         for i in (centre - half).max(0)..=(centre + half).min(wave.len() as isize - 1) {
-            let v = (wave[i as usize] / line.wave).ln() * LIGHT_KMS / DOPPLER;
-            let width = pixel / DOPPLER;
+            let v = (i as f64 - place) * width;
             let steps = if v.abs() < 1.5 * width + 6.0 { (width / 0.5).ceil() as usize } else { 1 };
-            let mean: f64 = (0..steps)
-                .map(|k| depth(strength, damping, contrast, v + width * ((k as f64 + 0.5) / steps as f64 - 0.5)))
-                .sum::<f64>()
-                / steps as f64;
+            let mean = match steps {
+                1 => depth(strength, damping, contrast, v),
+                _ => mean_depth(strength, damping, contrast, (v, width, steps)),
+            };
             flux[i as usize] *= 1.0 - mean;
         }
     }

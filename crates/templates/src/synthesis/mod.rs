@@ -5,6 +5,7 @@
 
 pub mod atmosphere;
 pub mod bands;
+pub mod exponential;
 pub mod fraunhofer;
 pub mod hydrogen;
 pub mod lines;
@@ -18,7 +19,7 @@ pub(crate) const HC_OVER_K: f64 = 1.438776877e8;
 
 /// Planck function per unit wavelength, arbitrary units, at a wavelength in Angstrom.
 pub(crate) fn planck(wave: f64, temperature: f64) -> f64 {
-    1e20 / wave.powi(5) / (HC_OVER_K / (wave * temperature)).exp_m1()
+    1e20 / wave.powi(5) / libm::expm1(HC_OVER_K / (wave * temperature))
 }
 
 /// Vacuum wavelength of an air wavelength in Angstrom (Morton 2000, ApJS 130, 403, after Ciddor 1996; inverse by one
@@ -33,14 +34,14 @@ pub(crate) fn vacuum(air: f64) -> f64 {
 
 /// Logarithmic wavelengths from `first` to at least `last` in steps of `dex`.
 pub(crate) fn log_grid(first: f64, last: f64, dex: f64) -> Vec<f64> {
-    let n = ((last / first).log10() / dex).ceil() as usize + 1;
-    (0..n).map(|i| first * 10f64.powf(dex * i as f64)).collect()
+    let n = (libm::log10(last / first) / dex).ceil() as usize + 1;
+    (0..n).map(|i| first * libm::exp(std::f64::consts::LN_10 * dex * i as f64)).collect()
 }
 
 /// Convolution with a Gaussian of `sigma` pixels; the ends are extended by their last value.
 pub(crate) fn smooth(y: &[f64], sigma: f64) -> Vec<f64> {
     let half = (4.0 * sigma).ceil() as isize;
-    let kernel: Vec<f64> = (-half..=half).map(|k| (-0.5 * (k as f64 / sigma).powi(2)).exp()).collect();
+    let kernel: Vec<f64> = (-half..=half).map(|k| libm::exp(-0.5 * (k as f64 / sigma).powi(2))).collect();
     let sum: f64 = kernel.iter().sum();
     let last = y.len() as isize - 1;
     let padded: Vec<f64> = (-half..=last + half).map(|i| y[i.clamp(0, last) as usize]).collect();

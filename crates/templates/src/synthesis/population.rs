@@ -80,7 +80,7 @@ impl Stars {
         let (mut mass, mut light) = (0.0, 0.0);
         const STEPS: usize = 300;
         for k in 0..STEPS {
-            let m = 0.1 * 600f64.powf((k as f64 + 0.5) / STEPS as f64);
+            let m = 0.1 * libm::pow(600.0, (k as f64 + 0.5) / STEPS as f64);
             let number = imf(m) * m; // per interval of ln m
             mass += number * m;
             let (teff, luminosity) = main_sequence(m);
@@ -95,7 +95,7 @@ impl Stars {
             // metal-poor stars are hotter at the same mass
             deposit(&mut dwarfs, &DWARFS, teff * (1.0 - 0.06 * evolved - 0.04 * self.feh), l);
         }
-        let share = interpolate(&EVOLVED_SHARE, age.max(1e6).log10());
+        let share = interpolate(&EVOLVED_SHARE, libm::log10(age.max(1e6)));
         let evolved = light * share / (1.0 - share);
         let branch: &[(f64, f64)] = match age {
             a if a > 1.5e9 => &OLD,
@@ -133,16 +133,16 @@ fn deposit(weights: &mut [f64], temperatures: &[f64], teff: f64, light: f64) {
 
 /// Stars per unit mass (Kroupa 2001, MNRAS 322, 231), not normalised.
 fn imf(mass: f64) -> f64 {
-    if mass < 0.5 { 2.0 * mass.powf(-1.3) } else { mass.powf(-2.3) }
+    if mass < 0.5 { 2.0 * libm::pow(mass, -1.3) } else { libm::pow(mass, -2.3) }
 }
 
 /// Effective temperature in K and luminosity in Lsun of a star on the main sequence.
 fn main_sequence(mass: f64) -> (f64, f64) {
     let table = |pick: fn(&(f64, f64, f64)) -> f64| -> Vec<(f64, f64)> {
-        MAIN_SEQUENCE.iter().map(|row| (row.0.ln(), pick(row))).collect()
+        MAIN_SEQUENCE.iter().map(|row| (libm::log(row.0), pick(row))).collect()
     };
-    let teff = interpolate(&table(|r| r.1.ln()), mass.ln()).exp();
-    (teff, 10f64.powf(interpolate(&table(|r| r.2), mass.ln())))
+    let teff = libm::exp(interpolate(&table(|r| libm::log(r.1)), libm::log(mass)));
+    (teff, libm::pow(10.0, interpolate(&table(|r| r.2), libm::log(mass))))
 }
 
 fn interpolate(table: &[(f64, f64)], at: f64) -> f64 {

@@ -1,6 +1,7 @@
 //! The spectrum of a star.
 
-use super::atmosphere::{Layer, Star, layers};
+use super::atmosphere::{LAYERS, Layer, Opacity, Photon, Star, layers};
+use super::exponential::exp;
 use super::{HC_OVER_K, bands, hydrogen, lines, smooth};
 use numerics::interp;
 
@@ -21,7 +22,7 @@ pub fn flux(star: &Star, wave: &[f64]) -> Vec<f64> {
     }
     let mut flux = linear(wave, &knots, &smooth_flux);
     lines::absorb(&scaling, wave, &mut flux);
-    let pixel = (wave[1] / wave[0]).ln() * numerics::LIGHT_KMS;
+    let pixel = libm::log(wave[1] / wave[0]) * numerics::LIGHT_KMS;
     smooth(&flux, BROADENING / pixel)
 }
 
@@ -54,27 +55,37 @@ fn knots(first: f64, last: f64) -> Vec<f64> {
 }
 
 /// Emergent flux of the continuum and the lines of hydrogen.
-fn hydrogen_flux(layers: &[Layer], wave: &[f64]) -> Vec<f64> {
+fn hydrogen_flux(layers: &[Layer; LAYERS], wave: &[f64]) -> Vec<f64> {
+    let opacities = layers.each_ref().map(Opacity::new);
     // opacity at 5000 A sets the scale of depth
-    let reference: Vec<f64> = layers.iter().map(|l| l.continuum(5000.0)).collect();
+    let reference = opacities.each_ref().map(|o| o.at(&Photon::new(5000.0)));
     let coarse = continuum_knots(wave[0], wave[wave.len() - 1]);
-    let continuum: Vec<Vec<f64>> =
-        coarse.iter().map(|w| layers.iter().zip(&reference).map(|(l, r)| l.continuum(*w) / r).collect()).collect();
-    let lines: Vec<hydrogen::Absorption> =
-        hydrogen::lines().iter().map(|line| line.absorption(layers, &reference)).collect();
-    let mut ratio = vec![0.0; layers.len()];
+    let continuum: Vec<[f64; LAYERS]> = coarse
+        .iter()
+        .map(|w| {
+            let photon = Photon::new(*w);
+            std::array::from_fn(|k| opacities[k].at(&photon) / reference[k])
+        })
+        .collect();
+    let mut ratio = interpolated(wave, &coarse, &continuum);
+    for line in hydrogen::lines() {
+        line.absorption(&opacities, &reference).add(wave, &mut ratio);
+    }
+    let mut flux = vec![0.0; wave.len()];
+    emergent(layers, &ratio, wave, &mut flux);
+    flux
+}
+
+/// Linear interpolation of ascending `x` at ascending `at`.
+fn interpolated(at: &[f64], x: &[f64], y: &[[f64; LAYERS]]) -> Vec<[f64; LAYERS]> {
     let mut k = 0;
-    wave.iter()
-        .map(|&w| {
-            while k + 2 < coarse.len() && coarse[k + 1] <= w {
+    at.iter()
+        .map(|&a| {
+            while k + 2 < x.len() && x[k + 1] <= a {
                 k += 1;
             }
-            let part = (w - coarse[k]) / (coarse[k + 1] - coarse[k]);
-            for (r, (a, b)) in ratio.iter_mut().zip(continuum[k].iter().zip(&continuum[k + 1])) {
-                *r = a + part * (b - a);
-            }
-            lines.iter().for_each(|line| line.add(w, &mut ratio));
-            emergent(layers, &ratio, w)
+            let part = (a - x[k]) / (x[k + 1] - x[k]);
+            std::array::from_fn(|i| y[k][i] + part * (y[k + 1][i] - y[k][i]))
         })
         .collect()
 }
@@ -91,25 +102,32 @@ fn continuum_knots(first: f64, last: f64) -> Vec<f64> {
     knots
 }
 
-/// Integral of the Planck function over the layers, weighted with what they let through; `ratio` is the
-/// opacity in units of that at 5000 A.
-fn emergent(layers: &[Layer], ratio: &[f64], wave: f64) -> f64 {
-    let (scale, exponent) = (1e20 / wave.powi(5), HC_OVER_K / wave);
-    let planck = |temperature: f64| scale / ((exponent / temperature).exp() - 1.0);
-    let mut tau = layers[0].tau * ratio[0];
-    let mut source = planck(layers[0].temperature);
-    let mut through = (-DIFFUSIVITY * tau).exp();
-    let mut flux = source * (1.0 - through);
-    for k in 1..layers.len() {
-        if through < 1e-4 {
-            break;
+numerics::dispatch! {
+    /// Integral of the Planck function over the layers, weighted with what they let through; `ratio` is the opacity in
+    /// units of that at 5000 A.
+    fn emergent(layers: &[Layer; LAYERS], ratio: &[[f64; LAYERS]], wave: &[f64], flux: &mut [f64]) -> ()
+        = emergent_flux | emergent_flux
+}
+
+#[inline(always)]
+fn emergent_flux(layers: &[Layer; LAYERS], ratio: &[[f64; LAYERS]], wave: &[f64], flux: &mut [f64]) {
+    for ((flux, ratio), wave) in flux.iter_mut().zip(ratio).zip(wave) {
+        let (mut tau, mut source, mut through) = ([0.0; LAYERS], [0.0; LAYERS], [0.0; LAYERS]);
+        tau[0] = layers[0].tau * ratio[0];
+        for k in 1..LAYERS {
+            tau[k] = tau[k - 1] + 0.5 * (ratio[k] + ratio[k - 1]) * (layers[k].tau - layers[k - 1].tau);
         }
-        tau += 0.5 * (ratio[k] + ratio[k - 1]) * (layers[k].tau - layers[k - 1].tau);
-        let (next, out) = (planck(layers[k].temperature), (-DIFFUSIVITY * tau).exp());
-        flux += 0.5 * (source + next) * (through - out);
-        (source, through) = (next, out);
+        let (scale, exponent) = (1e20 / (wave * wave * wave * wave * wave), HC_OVER_K / wave);
+        for k in 0..LAYERS {
+            source[k] = scale / (exp(exponent / layers[k].temperature) - 1.0);
+            through[k] = exp(-DIFFUSIVITY * tau[k]);
+        }
+        let mut sum = source[0] * (1.0 - through[0]) + source[LAYERS - 1] * through[LAYERS - 1];
+        for k in 1..LAYERS {
+            sum += 0.5 * (source[k - 1] + source[k]) * (through[k - 1] - through[k]);
+        }
+        *flux = sum;
     }
-    flux + source * through
 }
 
 #[cfg(test)]
