@@ -1,5 +1,5 @@
 //! The error of the sky model in bright lines, measured on the residuals of the sky fibres: a wavelength
-//! error of `σ_w` Angstrom and half a percent of the flux.
+//! error of `σ_w` Angstrom and up to half a percent of the flux.
 
 use crate::{
     CommonSky,
@@ -8,10 +8,12 @@ use crate::{
 use datamodel::Frame;
 use numerics::robust;
 
-/// Relative error of the flux of a line that comes with a wavelength error.
+/// Largest relative error of the flux of a line, and the wavelength error in Angstrom from which on it comes whole: what is
+/// added is the least that explains the residuals.
 const FLUX_ERROR: f64 = 0.005;
+const WHOLE: f64 = 0.02;
 /// Wavelength errors that are tried: steps and largest, in Angstrom.
-const STEP: f64 = 0.005;
+const STEP: f64 = 0.0025;
 const LARGEST: f64 = 2.0;
 /// Half width in bins of the residuals looked at, and of the bins that receive the variance.
 const WINDOW: usize = 2;
@@ -38,7 +40,9 @@ pub fn variance(
     let mut added = vec![0.0f64; nwave];
     for &peak in peaks {
         let residuals = Residuals::around(peak, frame, common, &models);
-        let extra = |sigma: f64, j: usize| (FLUX_ERROR * mean[j]).powi(2) + (sigma * slope[j]).powi(2);
+        let extra = |sigma: f64, j: usize| {
+            ((sigma / WHOLE).min(1.0) * FLUX_ERROR * mean[j]).powi(2) + (sigma * slope[j]).powi(2)
+        };
         if residuals.consistent(|_| 0.0) {
             continue;
         }
