@@ -193,8 +193,8 @@ impl<const L: usize> Node<L> {
     #[inline(always)]
     pub fn integral(&self, d: f64) -> [f64; L] {
         let mut out = [0.0; L];
-        for v in 0..L {
-            out[v] = f64::from(self.bend[v]).mul_add(d, f64::from(self.left[v])).mul_add(d, self.sum[v]);
+        for (v, out) in out.iter_mut().enumerate() {
+            *out = f64::from(self.bend[v]).mul_add(d, f64::from(self.left[v])).mul_add(d, self.sum[v]);
         }
         out
     }

@@ -239,8 +239,8 @@ fn rebin<const L: usize>(
         let (low, high) = (range.start.max(bins.start), range.end.min(bins.end));
         for i in low..high {
             let t = transmission[i - range.start];
-            for v in 0..L {
-                out[i - bins.start][v] *= t;
+            for x in &mut out[i - bins.start] {
+                *x *= t;
             }
         }
     }

@@ -22,7 +22,7 @@ pub(crate) fn exp(x: f64) -> f64 {
     // ln(2) in two parts, the first with trailing zeros: its product with k is exact
     const HIGH: f64 = 0.693_147_180_369_123_8;
     const LOW: f64 = 1.908_214_929_270_587_7e-10;
-    let x = x.max(-708.0).min(709.0);
+    let x = x.clamp(-708.0, 709.0);
     let shifted = x.mul_add(LOG2_E, ROUND);
     let k = shifted - ROUND;
     let r = k.mul_add(-LOW, k.mul_add(-HIGH, x));

@@ -127,9 +127,9 @@ fn add_profile_in_lanes(line: &Absorption, wave: &[f64], opacity: &mut [[f64; LA
         let offset = (wave - line.centre).abs();
         let x = offset * line.inverse_doppler;
         let gaussian = if x < 5.0 { exp(-x * x) } else { 0.0 };
-        for k in 0..LAYERS {
+        for (k, opacity) in opacity.iter_mut().enumerate() {
             let beta = offset * line.inverse_width[k];
-            opacity[k] += line.wing[k] / (1.0 + beta * beta * beta.sqrt()) + line.core[k] * gaussian;
+            *opacity += line.wing[k] / (1.0 + beta * beta * beta.sqrt()) + line.core[k] * gaussian;
         }
     }
 }
