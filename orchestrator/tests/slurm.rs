@@ -187,14 +187,14 @@ fn a_job_that_slurm_forgot_is_not_waited_for() {
     assert_eq!(asked(&world).len(), 7);
 }
 
-/// The queue of a real Slurm, started if need be; None, with a reason, where there can be none. scripts/test sets
-/// SPECMILL_SLURM where there must be one.
+/// The queue of a real Slurm, started if need be; None, with a reason, where there can be none, a failure with
+/// SPECMILL_NEED_SLURM set.
 fn real_slurm() -> Option<()> {
     let up = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/slurm-up");
     let output = Command::new(up).output().unwrap();
     if !output.status.success() {
         let why = text(&output.stderr);
-        assert!(std::env::var_os("SPECMILL_SLURM").is_none(), "no Slurm here: {why}");
+        assert!(std::env::var_os("SPECMILL_NEED_SLURM").is_none(), "no Slurm here: {why}");
         eprintln!("SKIPPED: no Slurm here: {why}");
         return None;
     }
