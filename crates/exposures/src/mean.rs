@@ -83,7 +83,7 @@ pub fn mean(wave: &[f64], ndiag: usize, exposures: &[Exposure], nsig: f64) -> Me
             share.column_mut(j).mapv_inplace(|w| w / sum);
         }
         out.ivar[j] = sum as f32;
-        out.flux[j] = share.column(j).dot(&flux.column(j)) as f32;
+        out.flux[j] = share.column(j).iter().zip(flux.column(j)).map(|(s, f)| s * f).sum::<f64>() as f32;
     }
     for (k, exposure) in exposures.iter().enumerate() {
         add_resolution(&mut out.resolution, exposure.resolution, share.row(k));

@@ -24,7 +24,7 @@ impl Plausible {
     /// From rows of coefficients.
     pub fn new(coefficients: &ndarray::Array2<f64>) -> Self {
         let unit = |row: ndarray::ArrayView1<f64>| {
-            let norm = row.dot(&row).sqrt();
+            let norm = row.iter().map(|c| c * c).sum::<f64>().sqrt();
             (norm > 0.0).then(|| row.iter().map(|c| c / norm).collect())
         };
         Self { directions: coefficients.rows().into_iter().filter_map(unit).collect() }
