@@ -150,7 +150,9 @@ fn the_best_archetype_is_that_of_a_dense_computation() {
 fn write_archetypes(template: &Path, path: &Path) {
     let mut fits = FitsReader::open(template).unwrap();
     let (basis, coeff) = (fits.plane_f64("BASIS_VECTORS").unwrap(), fits.plane_f64("ARCHETYPE_COEFF").unwrap());
-    let mut flux = coeff.slice(ndarray::s![..30, ..]).dot(&basis);
+    let mut flux = Array2::from_shape_fn((30, basis.ncols()), |(i, j)| {
+        coeff.row(i).iter().zip(basis.column(j)).map(|(c, b)| c * b).sum::<f64>()
+    });
     for mut row in flux.rows_mut() {
         let mean = row.iter().map(|f| f.abs()).sum::<f64>() / row.len() as f64;
         row.mapv_inplace(|f| f / mean);
