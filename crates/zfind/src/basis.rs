@@ -14,8 +14,6 @@ const OII: (f64, f64) = (3724.0, 3733.0);
 enum Nodes {
     /// Equal steps in wavelength.
     Linear {
-        /// First node.
-        start: f64,
         /// Step.
         step: f64,
         /// 1 / step.
@@ -57,14 +55,14 @@ pub enum Table {
     Lanes32(Vec<Node<32>>),
 }
 
-/// Rest wavelengths within a template: their nodes and the distances from them, Angstrom.
+/// Rest wavelengths within a template, those outside put on its ends.
 #[derive(Debug)]
 pub struct Places<const N: usize> {
-    /// The wavelengths, those outside the template put on its ends.
-    pub x: [f64; N],
+    /// A number that rises with the wavelength.
+    pub place: [f64; N],
     /// The nodes below.
     pub node: [u32; N],
-    /// The distances from the nodes.
+    /// The distances from them, Angstrom.
     pub distance: [f64; N],
 }
 
@@ -146,17 +144,22 @@ impl Basis {
         let wave = &self.template.wave;
         let (first, last) = self.span();
         let (scale, most) = (1.0 / (1.0 + z), wave.len().saturating_sub(2) as u32);
-        for (x, observed) in places.x.iter_mut().zip(observed) {
-            *x = (observed * scale).max(first).min(last);
-        }
-        let places = places.x.iter().zip(&mut places.node).zip(&mut places.distance).zip(ln_observed);
-        match self.nodes {
-            Nodes::Linear { start, step, inverse } => {
-                for (((x, node), distance), _) in places {
-                    *node = (((x - start) * inverse) as u32).min(most);
-                    *distance = x - (start + step * f64::from(*node));
-                }
+        if let Nodes::Linear { step, inverse } = self.nodes {
+            let (factor, start, most) = (scale * inverse, first * inverse, f64::from(most));
+            let places = places.place.iter_mut().zip(&mut places.node).zip(&mut places.distance).zip(observed);
+            for (((place, node), distance), observed) in places {
+                *place = within(observed * factor - start, 0.0, most + 1.0);
+                let below = within(place.floor(), 0.0, most);
+                *node = whole(below);
+                *distance = (*place - below) * step;
             }
+            return;
+        }
+        for (x, observed) in places.place.iter_mut().zip(observed) {
+            *x = within(observed * scale, first, last);
+        }
+        let places = places.place.iter().zip(&mut places.node).zip(&mut places.distance).zip(ln_observed);
+        match self.nodes {
             Nodes::Log { start, inverse } => {
                 let start = start + z.ln_1p();
                 for (((x, node), distance), ln_x) in places {
@@ -164,7 +167,7 @@ impl Basis {
                     *distance = x - wave[*node as usize];
                 }
             }
-            Nodes::Irregular => {
+            _ => {
                 for (((x, node), distance), _) in places {
                     *node = (wave.partition_point(|w| w <= x).saturating_sub(1) as u32).min(most);
                     *distance = x - wave[*node as usize];
@@ -175,7 +178,7 @@ impl Basis {
 
     /// Integrals of the vectors up to rest wavelength `x`, which lies within the template.
     pub fn integral(&self, x: f64) -> Vec<f64> {
-        let mut place = Places { x: [0.0], node: [0], distance: [0.0] };
+        let mut place = Places { place: [0.0], node: [0], distance: [0.0] };
         self.find(0.0, &[x], &[x.ln()], &mut place);
         let (node, d) = (place.node[0] as usize, place.distance[0]);
         let mut sums = match &self.table {
@@ -198,6 +201,19 @@ impl<const L: usize> Node<L> {
         }
         out
     }
+}
+
+/// A number, put between two others.
+#[inline(always)]
+fn within(x: f64, low: f64, high: f64) -> f64 {
+    let x = if x > low { x } else { low };
+    if x < high { x } else { high }
+}
+
+/// A whole number from 0 to 2^32 as an integer, in vectors too: of a double from 2^52 on the last bit is the unit.
+#[inline(always)]
+fn whole(x: f64) -> u32 {
+    (x + (1u64 << 52) as f64).to_bits() as u32
 }
 
 /// The running integrals of the piecewise linear vectors, by the trapezoid rule, which is exact for them.
@@ -238,8 +254,8 @@ fn nodes(wave: &[f64]) -> Nodes {
         let equal = (0..n).all(|i| (value(i) - start - i as f64 * step).abs() < tolerance * step);
         equal.then_some((start, step))
     };
-    if let Some((start, step)) = regular(&|i| wave[i], 1e-7) {
-        return Nodes::Linear { start, step, inverse: 1.0 / step };
+    if let Some((_, step)) = regular(&|i| wave[i], 1e-7) {
+        return Nodes::Linear { step, inverse: 1.0 / step };
     }
     regular(&|i| wave[i].ln(), 0.01).map_or(Nodes::Irregular, |(start, step)| Nodes::Log { start, inverse: 1.0 / step })
 }

@@ -22,6 +22,9 @@ struct Task<'a> {
     prior: Option<&'a Prior>,
 }
 
+/// Fits no more than this in chi2 behind the answer's rival may take its place when they are fitted again on all points.
+const CLOSE: f64 = 4.0;
+
 /// This many times as many minima are fitted where some are implausible.
 const MORE_MINIMA: usize = 3;
 
@@ -129,7 +132,7 @@ impl Finder {
             }
             // behind implausible minima a plausible one may be the answer
             let nminima = if judged { MORE_MINIMA * self.nminima } else { self.nminima };
-            let mut found = Search::new(basis, data, task.prior).minima(t, scan(t), nminima, bound);
+            let mut found = Search::new(t, basis, data, task.prior).minima(scan(t), nminima, bound);
             self.judge(&mut found, data, judged);
             fits.extend(found);
         }
@@ -159,14 +162,15 @@ impl Finder {
         basis.plausible().excludes(&normal, &normal.solve(basis.template.method).coeff)
     }
 
-    /// Fits the answer and its rival again, on all points of the fine grid: chi2 may have two minima there.
+    /// Fits the answer, its rival and all that are close to it again, on all points of the fine grid: chi2 may have two minima there.
     fn polish(&self, fits: &mut [Minimum], task: &Task, data: &mut Data) {
         let ranked = classify::rank(fits.to_vec(), task.npixels, self.nminima);
         let Some(best) = ranked.first() else { return };
-        let decisive = |f: &Minimum| [0.0, best.deltachi2].contains(&(f.chi2 - best.minimum.chi2));
+        let limit = best.minimum.chi2 + best.deltachi2 + CLOSE;
+        let decisive = |f: &Minimum| f.chi2 <= limit;
         for fit in fits.iter_mut().filter(|f| self.complete || decisive(f)) {
-            let mut search = Search::new(&self.bases[fit.template], data, task.prior);
-            *fit = search.refine(fit.grid, fit.template, true);
+            let mut search = Search::new(fit.template, &self.bases[fit.template], data, task.prior);
+            *fit = search.refine(fit.grid, true);
         }
     }
 

@@ -194,7 +194,7 @@ fn fill<const L: usize>(template: Shifted<L>, rows: &Rows, bins: Range<usize>, o
 /// Finds the nodes of the edges of up to [`BLOCK`] bins, and asks for them from memory.
 #[inline(always)]
 fn locate<const L: usize>(template: Shifted<L>, grid: &Grid, bins: Range<usize>) -> Places<EDGES> {
-    let mut places = Places { x: [0.0; EDGES], distance: [0.0; EDGES], node: [0; EDGES] };
+    let mut places = Places { place: [0.0; EDGES], distance: [0.0; EDGES], node: [0; EDGES] };
     let (edges, ln_edges) = (&grid.edges[bins.start..=bins.end], &grid.ln_edges[bins.start..=bins.end]);
     template.basis.find(template.z, edges, ln_edges, &mut places);
     for node in &places.node[..edges.len()] {
@@ -228,7 +228,7 @@ fn rebin<const L: usize>(
     let mut low = template.nodes[places.node[0] as usize].integral(places.distance[0]);
     for (e, (out, inverse_width)) in out.iter_mut().zip(&rows.grid.inverse_widths[bins.clone()]).enumerate() {
         let high = template.nodes[places.node[e + 1] as usize].integral(places.distance[e + 1]);
-        let inside = places.x[e + 1] > places.x[e];
+        let inside = places.place[e + 1] > places.place[e];
         let factor = if inside { (1.0 + template.z) * inverse_width } else { 0.0 };
         for v in 0..L {
             out[v] = (high[v] - low[v]) * factor;

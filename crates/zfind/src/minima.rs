@@ -32,6 +32,20 @@ pub fn local_minima(y: &[f64]) -> Vec<usize> {
     minima
 }
 
+/// The local minima, and the points where the curve is bent up so that a small change would make them minima: a parabola
+/// through one and its neighbours is lowest between these. In the order of [`local_minima`].
+pub fn near_minima(y: &[f64]) -> Vec<usize> {
+    let mut minima = local_minima(y);
+    for (i, w) in y.windows(3).enumerate().filter(|(_, w)| w.iter().all(|y| y.is_finite())) {
+        let (slope, bend) = (0.5 * (w[2] - w[0]), w[2] - 2.0 * w[1] + w[0]);
+        if slope.abs() > 0.5 * bend && slope.abs() <= bend {
+            minima.push(i + 1);
+        }
+    }
+    minima.sort_by(|&a, &b| y[a].total_cmp(&y[b]));
+    minima
+}
+
 /// The parabola through three points; `None` if they lie on a line.
 pub fn parabola(z: [f64; 3], chi2: [f64; 3]) -> Option<Parabola> {
     let (h0, h2) = (z[0] - z[1], z[2] - z[1]);
@@ -57,6 +71,15 @@ mod tests {
         assert_eq!(local_minima(&[1.0, 1.0, 1.0, 2.0, 2.0, 2.0]), [0, 1, 2, 4, 5]);
         assert_eq!(local_minima(&[3.0, 4.0, 2.0, 5.0, 1.0]), [4, 2, 0]);
         assert_eq!(local_minima(&[f64::INFINITY, 4.0, 5.0, f64::INFINITY]), [1]);
+    }
+
+    #[test]
+    fn a_shoulder_is_nearly_a_minimum_and_a_slope_is_not() {
+        let y = [9.0, 8.0, 7.0, 4.6, 4.5, 2.0, 1.0, 3.0];
+        assert_eq!(local_minima(&y), [6]);
+        // at index 3 the parabola through 7.0, 4.6, 4.5 is lowest half a step to the right; at 5 it is at the next point
+        assert_eq!(near_minima(&y), [6, 5, 3]);
+        assert_eq!(near_minima(&[3.0, f64::NAN, 1.0, 2.0]), [2, 0]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::{
     spectrum::{Channel, Grid, Target},
 };
 use numerics::{SymmetricBand, banded::dot};
+use std::collections::HashMap;
 use templates::{Igm, Method};
 
 /// chi2 of a redshift at which no coefficients can be found (redrock's value).
@@ -44,6 +45,8 @@ pub struct Data<'a> {
     /// chi2 of the model 0.
     pub null_chi2: f64,
     binned: Binned,
+    /// What [`Data::penalised_chi2`] has found, by template and bits of the redshift.
+    known: HashMap<(usize, u64), f64>,
 }
 
 #[derive(Debug)]
@@ -108,7 +111,19 @@ impl<'a> Data<'a> {
     /// Arranges a target's data.
     pub fn new(target: &'a Target) -> Self {
         let channels = target.channels.iter().map(ChannelData::new).collect();
-        Self { channels, null_chi2: target.null_chi2(), binned: Binned::default() }
+        Self { channels, null_chi2: target.null_chi2(), binned: Binned::default(), known: HashMap::new() }
+    }
+
+    /// chi2 of the best fit of template number `template` at redshift `z`, with its penalty; computed once.
+    pub fn penalised_chi2(&mut self, template: usize, basis: &Basis, z: f64) -> f64 {
+        let key = (template, z.to_bits());
+        if let Some(chi2) = self.known.get(&key) {
+            return *chi2;
+        }
+        let fit = self.fit(basis, z);
+        let chi2 = fit.chi2 + basis.penalty(&fit.coeff);
+        self.known.insert(key, chi2);
+        chi2
     }
 
     /// The best fit of a template at redshift `z`.

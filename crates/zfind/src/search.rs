@@ -5,7 +5,7 @@ use crate::{
     archetype::Match,
     basis::Basis,
     classify::same_redshift,
-    minima::{local_minima, parabola, velocity},
+    minima::{local_minima, near_minima, parabola, velocity},
     model::{Data, SINGULAR},
     prior::Prior,
 };
@@ -14,13 +14,21 @@ use datamodel::mask::zwarn::{BAD_MINFIT, Z_FITLIMIT};
 /// Points of the fine grid between the neighbours of a minimum.
 const FINE_POINTS: usize = 15;
 
-/// By how much the exact chi2 of a minimum may be below that of the coarse scan: this constant, and this part of the
-/// minimum's depth, for narrow lines may be unresolved by the grid (measured, see the documentation).
-const MARGIN: f64 = 10.0;
-const LARGE_PART: f64 = 0.4;
+/// By how much the exact chi2 of a minimum may be below a value near it (measured, see the documentation): a constant,
+/// and a part of the value's depth below what chi2 is away from minima, for narrow lines may be unresolved by the grid;
+/// but of that no more than some times the rise of the scan to the minimum's neighbours, for without a rise nothing narrow
+/// is there.
+struct Allowance {
+    constant: f64,
+    depths: f64,
+    rises: f64,
+}
 
-/// The same for exact values on the grid: the minimum may lie between its points.
-const SMALL_PART: f64 = 0.2;
+/// Below a value of the coarse scan.
+const COARSE: Allowance = Allowance { constant: 10.0, depths: 0.4, rises: 4.0 };
+
+/// Below an exact value on the grid: the minimum may lie between its points.
+const EXACT: Allowance = Allowance { constant: 3.0, depths: 0.35, rises: 2.0 };
 
 /// No more minima of the coarse scan than this are looked at.
 const MOST_CANDIDATES: usize = 60;
@@ -28,6 +36,10 @@ const MOST_CANDIDATES: usize = 60;
 /// On a grid finer than this (km/s; stars) the exact chi2 is sampled about this densely to find its minima: finer
 /// than the resolution, so that chi2 has no structure between.
 const DENSE_STEP: f64 = 25.0;
+
+/// Where chi2 falls by more than this, small steps of it from one point of such a grid to the next, as the bins cut the
+/// lines, make minima of their own: it is sampled everywhere.
+const RAGGED: f64 = 1e3;
 
 /// A minimum of chi2 of one template.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +73,8 @@ impl Minimum {
 
 /// One template and one target.
 pub struct Search<'a, 'd> {
+    /// Index of the template.
+    template: usize,
     basis: &'a Basis,
     data: &'a mut Data<'d>,
     prior: Option<&'a Prior>,
@@ -70,33 +84,34 @@ pub struct Search<'a, 'd> {
 
 impl<'a, 'd> Search<'a, 'd> {
     /// Nothing is computed yet.
-    pub fn new(basis: &'a Basis, data: &'a mut Data<'d>, prior: Option<&'a Prior>) -> Self {
+    pub fn new(template: usize, basis: &'a Basis, data: &'a mut Data<'d>, prior: Option<&'a Prior>) -> Self {
         let exact = vec![f64::NAN; basis.template.redshifts.len()];
-        Self { basis, data, prior, exact }
+        Self { template, basis, data, prior, exact }
     }
 
-    /// The best `nminima` minima of template number `template`, by chi2, as far as they can be below `bound`. `coarse` is
+    /// The best `nminima` minima, by chi2, as far as they can be below `bound`. `coarse` is
     /// the scan, prior included; without it the exact chi2 is computed on the whole grid. Coefficients are left 0.
-    pub fn minima(mut self, template: usize, coarse: Option<&[f64]>, nminima: usize, bound: f64) -> Vec<Minimum> {
+    pub fn minima(mut self, coarse: Option<&[f64]>, nminima: usize, bound: f64) -> Vec<Minimum> {
         let Some(coarse) = coarse else {
             (0..self.exact.len()).for_each(|i| _ = self.at(i));
-            return self.refine_all(template, nminima, f64::INFINITY, true);
+            return self.refine_all(nminima, f64::INFINITY, true);
         };
         let Some(&lowest) = local_minima(coarse).first() else { return Vec::new() };
         let level = self.level(coarse);
-        let reach = allowance(coarse[lowest], level, LARGE_PART);
+        let reach = COARSE.of(level - coarse[lowest], f64::INFINITY);
         if self.at(lowest) - reach > bound {
             return Vec::new();
         }
         match self.stride() {
             0 | 1 => self.follow(coarse, nminima, bound, level),
-            stride => self.sample(stride, nminima),
+            _ if level - coarse[lowest] > RAGGED => self.sample(coarse, 1, nminima, bound),
+            stride => self.sample(coarse, stride, nminima, bound),
         }
-        self.refine_all(template, nminima, bound + reach, false)
+        self.refine_all(nminima, bound + reach, false)
     }
 
     /// Refines the known minima of the grid up to `limit`, in order of chi2, `nminima` of them at different redshifts.
-    fn refine_all(&mut self, template: usize, nminima: usize, limit: f64, thorough: bool) -> Vec<Minimum> {
+    fn refine_all(&mut self, nminima: usize, limit: f64, thorough: bool) -> Vec<Minimum> {
         let same = same_redshift(&self.basis.template.spectype);
         let mut found: Vec<Minimum> = Vec::new();
         for i in self.known_minima() {
@@ -107,7 +122,7 @@ impl<'a, 'd> Search<'a, 'd> {
             if found.iter().any(|f| velocity(z, f.z).abs() < same) {
                 continue;
             }
-            let fit = self.refine(i, template, thorough);
+            let fit = self.refine(i, thorough);
             if !found.iter().any(|f| velocity(fit.z, f.z).abs() < same) {
                 found.push(fit);
             }
@@ -128,45 +143,47 @@ impl<'a, 'd> Search<'a, 'd> {
         if self.exact[i].is_nan() {
             let z = self.basis.template.redshifts[i];
             let prior = self.prior.map_or(0.0, |p| p.chi2(z));
-            self.exact[i] = if prior.is_finite() { self.chi2(z).0 + prior } else { f64::INFINITY };
+            self.exact[i] = if prior.is_finite() { self.chi2(z) + prior } else { f64::INFINITY };
         }
         self.exact[i]
     }
 
-    /// Exact chi2 with penalty, and coefficients.
-    fn chi2(&mut self, z: f64) -> (f64, Vec<f64>) {
-        let fit = self.data.fit(self.basis, z);
-        (fit.chi2 + self.basis.penalty(&fit.coeff), fit.coeff)
+    /// Exact chi2 with penalty.
+    fn chi2(&mut self, z: f64) -> f64 {
+        self.data.penalised_chi2(self.template, self.basis, z)
     }
 
     /// Computes the exact chi2 at the minima of the coarse scan, the lowest first, and walks downhill from them, as far
     /// as they can become one of the best `nminima` that are known by then, and go below `bound`.
     fn follow(&mut self, coarse: &[f64], nminima: usize, bound: f64, level: f64) {
         let mut reached: Vec<usize> = Vec::new();
-        for i in local_minima(coarse).into_iter().take(MOST_CANDIDATES) {
+        for i in near_minima(coarse).into_iter().take(MOST_CANDIDATES) {
             reached.sort_by(|&a, &b| self.exact[a].total_cmp(&self.exact[b]));
             let limit = self.nth_distinct(&reached, &self.exact, nminima).min(bound);
-            if coarse[i] - allowance(coarse[i], level, LARGE_PART) > limit {
-                break;
+            let rise = rise(coarse, i);
+            if coarse[i] - COARSE.of(level - coarse[i], rise) > limit {
+                continue;
             }
             let here = self.at(i);
-            if here - allowance(here, level, SMALL_PART) <= limit {
+            if here - EXACT.of(level - here, rise) <= limit {
                 reached.push(self.descend(i));
             }
         }
     }
 
-    /// Computes the exact chi2 at every `stride`-th point of the grid, and walks downhill from its minima as far as
-    /// they can be among the best `nminima`.
-    fn sample(&mut self, stride: usize, nminima: usize) {
+    /// Computes the exact chi2 at every `stride`-th point of the grid where it can be below `bound`, and walks downhill from
+    /// its minima as far as they can be among the best `nminima`.
+    fn sample(&mut self, coarse: &[f64], stride: usize, nminima: usize, bound: f64) {
         let last = self.exact.len() - 1;
         let points: Vec<usize> = (0..last).step_by(stride).chain([last]).collect();
-        let chi2: Vec<f64> = points.iter().map(|&i| self.at(i)).collect();
+        let level = self.level(coarse);
+        let within_reach = |i: usize| coarse[i] - COARSE.of(level - coarse[i], f64::INFINITY) <= bound;
+        let chi2: Vec<f64> = points.iter().map(|&i| if within_reach(i) { self.at(i) } else { f64::NAN }).collect();
         let minima: Vec<usize> = local_minima(&chi2).into_iter().map(|k| points[k]).collect();
         let level = self.level(&chi2);
         let end = self.nth_distinct(&minima, &self.exact, nminima);
         for i in minima {
-            if self.exact[i] - allowance(self.exact[i], level, LARGE_PART) <= end {
+            if self.exact[i] - COARSE.of(level - self.exact[i], f64::INFINITY) <= end {
                 self.descend(i);
             }
         }
@@ -221,7 +238,7 @@ impl<'a, 'd> Search<'a, 'd> {
 
     /// The fine grid about grid point `i`, and the parabola through its lowest point, which is searched for by walking
     /// downhill or, if `thorough`, among all points.
-    pub fn refine(&mut self, i: usize, template: usize, thorough: bool) -> Minimum {
+    pub fn refine(&mut self, i: usize, thorough: bool) -> Minimum {
         let redshifts = &self.basis.template.redshifts;
         let last = redshifts.len() - 1;
         let (low, high) = (redshifts[i.saturating_sub(1)], redshifts[(i + 1).min(last)]);
@@ -229,12 +246,12 @@ impl<'a, 'd> Search<'a, 'd> {
         let outside = |z: f64| z < limit_low || z > limit_high;
         let mut fine = Fine::new(low, high);
         let lowest = match thorough {
-            true => fine.lowest_of_all(|z| self.chi2(z).0),
-            false => fine.lowest(self.guess(i), |z| self.chi2(z).0),
+            true => fine.lowest_of_all(|z| self.chi2(z)),
+            false => fine.lowest(self.guess(i), |z| self.chi2(z)),
         };
         let middle = lowest.clamp(1, FINE_POINTS - 2);
         let three = [middle - 1, middle, middle + 1];
-        let fit = parabola(three.map(|k| fine.z[k]), three.map(|k| fine.at(k, |z| self.chi2(z).0)));
+        let fit = parabola(three.map(|k| fine.z[k]), three.map(|k| fine.at(k, |z| self.chi2(z))));
         let (mut z, zerr, mut best, mut zwarn) =
             fit.map_or((f64::NAN, 0.0, 0.0, BAD_MINFIT), |p| (p.z, p.zerr, p.chi2, p.zwarn));
         if z.is_nan() || outside(z) {
@@ -249,7 +266,7 @@ impl<'a, 'd> Search<'a, 'd> {
         }
         let coeff = vec![0.0; self.basis.len()];
         let spectype = self.basis.template.spectype.clone();
-        Minimum { template, spectype, grid: i, z, zerr, zwarn, chi2: best, coeff, archetype: None }
+        Minimum { template: self.template, spectype, grid: i, z, zerr, zwarn, chi2: best, coeff, archetype: None }
     }
 
     /// Redshift of the minimum about grid point `i`, from a parabola through it and its neighbours.
@@ -263,9 +280,16 @@ impl<'a, 'd> Search<'a, 'd> {
     }
 }
 
-/// [`MARGIN`] and a part of the depth of a minimum below `level`.
-fn allowance(chi2: f64, level: f64, part: f64) -> f64 {
-    MARGIN + part * (level - chi2).max(0.0)
+impl Allowance {
+    /// For a value of some depth where the scan rises by `rise`.
+    fn of(&self, depth: f64, rise: f64) -> f64 {
+        self.constant + (self.depths * depth).min(self.rises * rise).max(0.0)
+    }
+}
+
+/// By how much the scan rises from a point to its neighbours, in the mean.
+fn rise(scan: &[f64], i: usize) -> f64 {
+    0.5 * (scan[i.saturating_sub(1)] + scan[(i + 1).min(scan.len() - 1)]) - scan[i]
 }
 
 /// The fine grid about a minimum; chi2 is computed where it is needed.
