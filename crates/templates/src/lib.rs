@@ -7,6 +7,7 @@ mod builtin;
 pub mod dust;
 pub mod filters;
 pub mod igm;
+pub mod inoue;
 pub mod models;
 mod star_grid;
 mod synthesis;
@@ -25,8 +26,7 @@ pub enum Method {
     Nmf,
 }
 
-/// Transmission of the intergalactic medium that a template is multiplied by (RRIGM). Redrock's Inoue14 is not
-/// among them: a file that asks for it is refused with an error that says so.
+/// Transmission of the intergalactic medium that a template is multiplied by (RRIGM).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Igm {
     /// No absorption.
@@ -35,4 +35,6 @@ pub enum Igm {
     Calura12,
     /// Kamble et al. 2020: Lyman alpha.
     Kamble20,
+    /// Inoue et al. 2014: Lyman series and continuum.
+    Inoue14,
 }

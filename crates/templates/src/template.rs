@@ -70,7 +70,7 @@ impl Template {
         }
         let version = version(&header, path);
         let igm = igm(&header, &spectype, &version)
-            .map_err(|found| invalid("keyword RRIGM", "None, Calura12 or Kamble20", found))?;
+            .map_err(|found| invalid("keyword RRIGM", "None, Calura12, Kamble20 or Inoue14", found))?;
         let method = match header.str("RRMETHOD").unwrap_or("PCA").to_uppercase().as_str() {
             "PCA" => Method::Pca,
             "NMF" => Method::Nmf,
@@ -179,6 +179,7 @@ fn igm(header: &Header, spectype: &str, version: &str) -> std::result::Result<Ig
         Some("None" | "") => Ok(Igm::None),
         Some("Calura12") => Ok(Igm::Calura12),
         Some("Kamble20") => Ok(Igm::Kamble20),
+        Some("Inoue14") => Ok(Igm::Inoue14),
         Some(other) => Err(other.to_string()),
         None => match (spectype, version) {
             ("STAR", _) => Ok(Igm::None),

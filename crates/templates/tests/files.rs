@@ -66,7 +66,8 @@ fn every_file_loads_or_says_that_its_igm_is_not_known() {
     }
     assert!(read >= 12, "{read} read, {refused:?}");
     for error in refused {
-        let told = ["spEigenQSO", "RRIGM", "None, Calura12 or Kamble20"].iter().all(|text| error.contains(text));
+        let told =
+            ["spEigenQSO", "RRIGM", "None, Calura12, Kamble20 or Inoue14"].iter().all(|text| error.contains(text));
         assert!(told, "{error}");
     }
 }

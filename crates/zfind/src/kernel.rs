@@ -9,7 +9,7 @@ use crate::{
     basis::{Basis, Node, Places},
     spectrum::Grid,
 };
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 /// Bins that are worked on together, so that what is between the steps stays in the nearest cache.
 const BLOCK: usize = 64;
@@ -38,7 +38,7 @@ pub struct Rows<'a> {
     /// Half its number of diagonals.
     pub half: usize,
     /// For each stretch of bins the transmission that the template is multiplied by.
-    pub absorption: Vec<(Range<usize>, &'a [f64])>,
+    pub absorption: Vec<(Range<usize>, Cow<'a, [f64]>)>,
 }
 
 /// Sums over bins: `[a][b]` of weight x vector a x vector b, and `[b]` of weight x flux x vector b.

@@ -9,8 +9,8 @@ use crate::{
     spectrum::{Channel, Grid, Target},
 };
 use numerics::{SymmetricBand, banded::dot};
-use std::collections::HashMap;
-use templates::{Igm, Method};
+use std::{borrow::Cow, collections::HashMap, ops::Range};
+use templates::{Igm, Method, igm::continuum};
 
 /// chi2 of a redshift at which no coefficients can be found (redrock's value).
 pub const SINGULAR: f64 = 9_999_999.0;
@@ -199,12 +199,23 @@ impl<'a> ChannelData<'a> {
 }
 
 /// The stretches of bins that lie between two Lyman lines at redshift `z`, with their transmissions.
-fn absorption(grid: &Grid, igm: Igm, z: f64) -> Vec<(std::ops::Range<usize>, &[f64])> {
+fn absorption(grid: &Grid, igm: Igm, z: f64) -> Vec<(Range<usize>, Cow<'_, [f64]>)> {
     let limits = forest::limits(igm);
     let below = |limit: f64| grid.wave.partition_point(|w| *w < limit * (1.0 + z));
     let range = |s: usize| limits.get(s + 1).map_or(0, |&l| below(l))..below(limits[s]);
-    let stretches = grid.forest(igm).iter().enumerate().map(|(s, t)| (range(s), &t[range(s)]));
-    stretches.filter(|(r, _)| !r.is_empty()).collect()
+    let stretches =
+        grid.forest(igm).iter().enumerate().map(|(s, t)| (s, range(s), t)).filter(|(_, r, _)| !r.is_empty());
+    stretches
+        .map(|(s, range, lines)| {
+            let lines = &lines[range.clone()];
+            // only blueward of the last limit, the Lyman limit, there is a continuum, which depends on the redshift too
+            if igm != Igm::Inoue14 || s + 1 < limits.len() {
+                return (range, Cow::Borrowed(lines));
+            }
+            let both = lines.iter().zip(&grid.wave[range.clone()]).map(|(t, &w)| t * continuum(igm, z, w)).collect();
+            (range, Cow::Owned(both))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -226,8 +237,10 @@ mod tests {
         let flux: Vec<f64> = (0..300).map(|_| rng.random_range(-1.0..3.0)).collect();
         let ivar: Vec<f64> = (0..300).map(|i| if i % 9 == 0 { 0.0 } else { rng.random_range(0.0..2.0) }).collect();
         let target = Target { id: 1, channels: vec![Channel { grid: grid.clone(), flux, ivar, resolution }] };
-        let wave: Vec<f64> = (0..2000).map(|i| 900.0 + 0.3 * f64::from(i)).collect();
-        for (n, igm) in [(1, Igm::None), (5, Igm::Kamble20), (10, Igm::Calura12), (20, Igm::Calura12)] {
+        let wave: Vec<f64> = (0..2000).map(|i| 700.0 + 0.3 * f64::from(i)).collect();
+        let models =
+            [(1, Igm::None, 2.47), (5, Igm::Kamble20, 2.47), (10, Igm::Calura12, 2.47), (20, Igm::Calura12, 2.9)];
+        for (n, igm, z) in models.into_iter().chain([(6, Igm::Inoue14, 2.47), (6, Igm::Inoue14, 3.2)]) {
             let basis = ndarray::Array2::from_shape_fn((n, 2000), |_| rng.random_range(0.0..1.0));
             let template = Template {
                 spectype: "QSO".into(),
@@ -241,7 +254,6 @@ mod tests {
                 method: Method::Pca,
                 coefficients: ndarray::Array2::zeros((0, 0)),
             };
-            let z = 2.47;
             let observed: Vec<f64> = wave.iter().map(|w| w * (1.0 + z)).collect();
             let seen: Vec<Vec<f64>> = (0..n)
                 .map(|v| {

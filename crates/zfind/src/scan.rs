@@ -108,7 +108,8 @@ impl Scanner {
             backward: planner.plan_fft_inverse(length / decimation),
         };
         let longest = scanner.rest_wave(0.0);
-        scanner.layout.segments = 1 + forest::limits(basis.template.igm).iter().filter(|l| longest < **l).count();
+        scanner.layout.segments =
+            1 + forest::coarse_limits(basis.template.igm).iter().filter(|l| longest < **l).count();
         scanner
     }
 
@@ -151,7 +152,7 @@ impl Scanner {
             let t = if segment == 0 || *w == 0.0 {
                 1.0
             } else {
-                forest::segment_transmission(self.layout.igm, segment, self.layout.lattice.wave(i))
+                forest::coarse_transmission(self.layout.igm, segment, self.layout.lattice.wave(i))
             };
             buffer[i] = Complex::new(w * t * t, wf * t);
         }
@@ -226,7 +227,7 @@ impl Scanner {
     fn class_spectra(&self, basis: &Basis, class: usize) -> &[Vec<Spectrum>] {
         self.spectra[class].get_or_init(|| {
             let vectors = self.smoothed_vectors(basis, class_width(class));
-            let limits = forest::limits(self.layout.igm);
+            let limits = forest::coarse_limits(self.layout.igm);
             let place = |i: usize| limits.iter().filter(|l| self.rest_wave(i as f64) < **l).count();
             let segment_of: Vec<usize> = (0..vectors[0].len()).map(place).collect();
             (0..self.layout.segments).map(|s| self.segment_spectra(&vectors, &segment_of, s)).collect()

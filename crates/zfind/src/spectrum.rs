@@ -27,8 +27,8 @@ pub struct Grid {
     pub ln_edges: Vec<f64>,
     /// 1 / width of each bin.
     pub inverse_widths: Vec<f64>,
-    /// Transmissions of the two models of the forest, made when first asked for.
-    forests: [OnceLock<Vec<Vec<f64>>>; 2],
+    /// Transmissions of the models of the forest, made when first asked for.
+    forests: [OnceLock<Vec<Vec<f64>>>; 3],
 }
 
 /// Flux in one channel.
@@ -62,11 +62,12 @@ impl Grid {
         Self { wave, edges, ln_edges, inverse_widths, forests: Default::default() }
     }
 
-    /// For each segment of [`forest::limits`] but the first, the transmission at the bins.
+    /// For each segment of [`forest::limits`] but the first, the transmission of the lines at the bins.
     pub fn forest(&self, igm: Igm) -> &[Vec<f64>] {
         let slot = match igm {
             Igm::Kamble20 => &self.forests[0],
             Igm::Calura12 => &self.forests[1],
+            Igm::Inoue14 => &self.forests[2],
             Igm::None => return &[],
         };
         slot.get_or_init(|| {
