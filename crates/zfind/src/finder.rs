@@ -7,7 +7,7 @@ use crate::{
     model::Data,
     prior::Prior,
     scan::{Scanner, Transformed},
-    search::{Minimum, Search},
+    search::{Minimum, Search, Wanted},
     spectrum::Target,
 };
 use datamodel::mask::zwarn::NEGATIVE_MODEL;
@@ -132,7 +132,8 @@ impl Finder {
             }
             // behind implausible minima a plausible one may be the answer
             let nminima = if judged { MORE_MINIMA * self.nminima } else { self.nminima };
-            let mut found = Search::new(t, basis, data, task.prior).minima(scan(t), nminima, bound);
+            let wanted = Wanted { nminima, bound, all: self.complete || judged };
+            let mut found = Search::new(t, basis, data, task.prior).minima(scan(t), wanted);
             self.judge(&mut found, data, judged);
             fits.extend(found);
         }

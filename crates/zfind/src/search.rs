@@ -71,6 +71,17 @@ impl Minimum {
     }
 }
 
+/// Which minima of a template are wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// So many, the lowest at different redshifts.
+    pub nminima: usize,
+    /// Only those below this chi2.
+    pub bound: f64,
+    /// Whether the last of them matters as much as the first; else the answer and its rival do.
+    pub all: bool,
+}
+
 /// One template and one target.
 pub struct Search<'a, 'd> {
     /// Index of the template.
@@ -89,9 +100,10 @@ impl<'a, 'd> Search<'a, 'd> {
         Self { template, basis, data, prior, exact }
     }
 
-    /// The best `nminima` minima, by chi2, as far as they can be below `bound`. `coarse` is
-    /// the scan, prior included; without it the exact chi2 is computed on the whole grid. Coefficients are left 0.
-    pub fn minima(mut self, coarse: Option<&[f64]>, nminima: usize, bound: f64) -> Vec<Minimum> {
+    /// The wanted minima by chi2. `coarse` is the scan, prior included; without it the exact chi2 is computed on the whole
+    /// grid. Coefficients are left 0.
+    pub fn minima(mut self, coarse: Option<&[f64]>, wanted: Wanted) -> Vec<Minimum> {
+        let Wanted { nminima, bound, .. } = wanted;
         let Some(coarse) = coarse else {
             (0..self.exact.len()).for_each(|i| _ = self.at(i));
             return self.refine_all(nminima, f64::INFINITY, true);
@@ -103,9 +115,9 @@ impl<'a, 'd> Search<'a, 'd> {
             return Vec::new();
         }
         match self.stride() {
-            0 | 1 => self.follow(coarse, nminima, bound, level),
-            _ if level - coarse[lowest] > RAGGED => self.sample(coarse, 1, nminima, bound),
-            stride => self.sample(coarse, stride, nminima, bound),
+            0 | 1 => self.follow(coarse, wanted, level),
+            _ if level - coarse[lowest] > RAGGED => self.sample(coarse, 1, wanted),
+            stride => self.sample(coarse, stride, wanted),
         }
         self.refine_all(nminima, bound + reach, false)
     }
@@ -154,13 +166,13 @@ impl<'a, 'd> Search<'a, 'd> {
     }
 
     /// Computes the exact chi2 at the minima of the coarse scan, the lowest first, and walks downhill from them, as far
-    /// as they can become one of the best `nminima` that are known by then, and go below `bound`.
-    fn follow(&mut self, coarse: &[f64], nminima: usize, bound: f64, level: f64) {
+    /// as they can become one of the wanted ones.
+    fn follow(&mut self, coarse: &[f64], wanted: Wanted, level: f64) {
         let mut reached: Vec<usize> = Vec::new();
         for i in near_minima(coarse).into_iter().take(MOST_CANDIDATES) {
             reached.sort_by(|&a, &b| self.exact[a].total_cmp(&self.exact[b]));
-            let limit = self.nth_distinct(&reached, &self.exact, nminima).min(bound);
-            let rise = rise(coarse, i);
+            let limit = self.nth_distinct(&reached, &self.exact, wanted.nminima).min(wanted.bound);
+            let rise = if wanted.all { f64::INFINITY } else { rise(coarse, i) };
             if coarse[i] - COARSE.of(level - coarse[i], rise) > limit {
                 continue;
             }
@@ -171,17 +183,17 @@ impl<'a, 'd> Search<'a, 'd> {
         }
     }
 
-    /// Computes the exact chi2 at every `stride`-th point of the grid where it can be below `bound`, and walks downhill from
-    /// its minima as far as they can be among the best `nminima`.
-    fn sample(&mut self, coarse: &[f64], stride: usize, nminima: usize, bound: f64) {
+    /// Computes the exact chi2 at every `stride`-th point of the grid where it can be low enough, and walks downhill from
+    /// its minima as far as they can be among the wanted ones.
+    fn sample(&mut self, coarse: &[f64], stride: usize, wanted: Wanted) {
         let last = self.exact.len() - 1;
         let points: Vec<usize> = (0..last).step_by(stride).chain([last]).collect();
         let level = self.level(coarse);
-        let within_reach = |i: usize| coarse[i] - COARSE.of(level - coarse[i], f64::INFINITY) <= bound;
+        let within_reach = |i: usize| coarse[i] - COARSE.of(level - coarse[i], f64::INFINITY) <= wanted.bound;
         let chi2: Vec<f64> = points.iter().map(|&i| if within_reach(i) { self.at(i) } else { f64::NAN }).collect();
         let minima: Vec<usize> = local_minima(&chi2).into_iter().map(|k| points[k]).collect();
         let level = self.level(&chi2);
-        let end = self.nth_distinct(&minima, &self.exact, nminima);
+        let end = self.nth_distinct(&minima, &self.exact, wanted.nminima);
         for i in minima {
             if self.exact[i] - COARSE.of(level - self.exact[i], f64::INFINITY) <= end {
                 self.descend(i);
