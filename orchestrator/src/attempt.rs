@@ -49,18 +49,18 @@ pub enum Outcome {
     Ran(Ending, String, f64),
 }
 
-/// Makes an attempt.
+/// Makes an attempt; calls `idle` when its program has ended and only the record remains to be written.
 ///
 /// # Errors
 /// [`Error::Io`] if the claim, log or record cannot be written.
-pub fn run(job: &Job, production: &Production, children: &Children) -> Result<Outcome> {
+pub fn run(job: &Job, production: &Production, children: &Children, idle: impl FnOnce()) -> Result<Outcome> {
     for path in [&job.log, &job.record] {
         crate::production::make_folder(path.parent().unwrap_or(path))?;
     }
     let Some(mut held) = claim::acquire(production, &job.task, job.number, job.log.clone())? else {
         return Ok(Outcome::Lost);
     };
-    let outcome = run_claimed(job, production, children, &mut held);
+    let outcome = run_claimed(job, production, children, &mut held, idle);
     claim::release(production, &job.task, job.number);
     outcome
 }
@@ -105,7 +105,13 @@ fn batch_job() -> Option<String> {
     ["SLURM_JOB_ID", "PBS_JOBID"].iter().find_map(|name| std::env::var(name).ok())
 }
 
-fn run_claimed(job: &Job, production: &Production, children: &Children, held: &mut Held) -> Result<Outcome> {
+fn run_claimed(
+    job: &Job,
+    production: &Production,
+    children: &Children,
+    held: &mut Held,
+    idle: impl FnOnce(),
+) -> Result<Outcome> {
     let output = PathBuf::from(production.expand(&job.output));
     crate::production::make_folder(output.parent().unwrap_or(&output))?;
     remove_leftovers(&output);
@@ -130,6 +136,7 @@ fn run_claimed(job: &Job, production: &Production, children: &Children, held: &m
         None => Err("it is neither beside desi_pipe_run nor on PATH".into()),
     };
     let wall_seconds = clock.elapsed().as_secs_f64();
+    idle();
 
     let after = stamp(&output);
     let (mut ending, mut reason) = judge(job, &output, after.is_some(), &ended, children.is_stopping());

@@ -1,11 +1,10 @@
 //! A program as a child process: started in a group of its own, waited for with its CPU time and peak memory.
 
+use crate::spawn::Start;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -62,32 +61,12 @@ impl Children {
         cpus: &BTreeSet<usize>,
         log: &File,
     ) -> io::Result<Ended> {
-        let parent = std::process::id() as i32;
-        let cores = (!cpus.is_empty()).then(|| core_set(cpus));
-        let mut command = Command::new(program);
-        command.args(arguments).current_dir(folder).stdin(Stdio::null());
-        command.stdout(log.try_clone()?).stderr(log.try_clone()?);
-        // BLAS in foreign programs must not fight with our own parallel tasks
-        command.env("OPENBLAS_NUM_THREADS", "1").process_group(0);
-        // SAFETY: prctl and getppid are async-signal-safe and touch no memory of ours.
-        unsafe {
-            command.pre_exec(move || {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                // batch systems send it to all processes of a job; it is meant for us
-                libc::signal(libc::SIGUSR1, libc::SIG_IGN);
-                if let Some(cores) = &cores {
-                    // cores that the system has taken away: the task runs where it may
-                    libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), cores);
-                }
-                // the parent may have died before the line above
-                if libc::getppid() == parent { Ok(()) } else { Err(io::ErrorKind::Interrupted.into()) }
-            });
-        }
+        let start = Start::new(program, arguments, folder, cpus, log)?;
         let mut groups = self.lock();
         if self.is_stopping() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        let pid = command.spawn()?.id();
+        let pid = start.spawn()?;
         groups.insert(pid as i32);
         drop(groups);
         self.wait(pid)
@@ -115,15 +94,6 @@ impl Children {
             // Linux gives kibibytes
             peak_memory_mb: usage.ru_maxrss as f64 * 1024.0 / 1e6,
         })
-    }
-}
-
-fn core_set(cpus: &BTreeSet<usize>) -> libc::cpu_set_t {
-    // SAFETY: an all-zero set is the empty one; CPU_SET ignores numbers that are too large.
-    unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        cpus.iter().filter(|cpu| **cpu < libc::CPU_SETSIZE as usize).for_each(|cpu| libc::CPU_SET(*cpu, &mut set));
-        set
     }
 }
 

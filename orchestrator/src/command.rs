@@ -8,7 +8,7 @@ use crate::table::{Piece, Root};
 /// they can be compared with those of a record wherever the production lies.
 pub fn arguments(graph: &Graph, options: &Options, task: TaskId, inputs: &[(u16, FileId)]) -> Vec<String> {
     let step = graph.step(task);
-    let key = &graph.task(task).key;
+    let key = graph.key(task);
     let mut arguments = Vec::new();
     for argument in &step.arguments {
         if let [Piece::Name(name)] = &argument[..]
@@ -31,10 +31,10 @@ fn text(graph: &Graph, task: TaskId, piece: &Piece) -> String {
         Piece::Name(name) if name == "output" => graph.portable(graph.task(task).output),
         Piece::Name(name) => match (Root::named(name), graph.space.dim(name)) {
             (Some(root), _) => root.symbol().to_string(),
-            (None, Ok(dim)) => graph.space.text(&graph.task(task).key, dim).to_string(),
+            (None, Ok(dim)) => graph.space.text(graph.key(task), dim).to_string(),
             (None, Err(_)) => String::new(),
         },
-        Piece::Key(dim) => graph.space.text(&graph.task(task).key, *dim).to_string(),
+        Piece::Key(dim) => graph.space.text(graph.key(task), *dim).to_string(),
     }
 }
 

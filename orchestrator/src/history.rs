@@ -46,14 +46,12 @@ pub fn record_path(production: &Production, graph: &Graph, task: TaskId, attempt
 /// The histories of all tasks that have one. Logs are listed before claims and claims before records are read, so that
 /// an attempt that starts or ends meanwhile is seen as running or done, never as dead.
 pub fn all(production: &Production, graph: &Graph, lease: &Lease) -> Vec<Option<Box<History>>> {
-    let mut tasks: HashMap<&str, Vec<TaskId>> = HashMap::new();
-    graph.ids().for_each(|task| tasks.entry(graph.folder(task)).or_default().push(task));
-    let folders: Vec<(&str, Vec<TaskId>)> = tasks.into_iter().collect();
-    let logged = parallel::map(&folders, |(folder, _)| logged(&production.logs().join(folder)));
+    let folders = by_folder(graph);
+    let logged = parallel::map_waiting(&folders, |(folder, _)| logged(&production.logs().join(folder)));
     let claims = claim::list(production, lease);
     let mut histories = vec![None; graph.tasks.len()];
     let work: Vec<_> = folders.iter().zip(&logged).filter(|(_, l)| !l.is_empty() || !claims.is_empty()).collect();
-    let found = parallel::map(&work, |((folder, tasks), logged)| {
+    let found = parallel::map_waiting(&work, |((folder, tasks), logged)| {
         let mut summary = Summary::open(production, folder);
         let mut history = |task: &TaskId| {
             let last = logged.get(&graph.short_name(*task)).copied();
@@ -70,6 +68,17 @@ pub fn all(production: &Production, graph: &Graph, lease: &Lease) -> Vec<Option<
         histories[task.0 as usize] = Some(history);
     }
     histories
+}
+
+/// The tasks of each folder of logs and records.
+fn by_folder(graph: &Graph) -> Vec<(&str, Vec<TaskId>)> {
+    let mut tasks: HashMap<&str, Vec<TaskId>> = HashMap::new();
+    let ids: Vec<TaskId> = graph.ids().collect();
+    // tasks of a night stand together in each step
+    for together in ids.chunk_by(|a, b| graph.folder(*a) == graph.folder(*b)) {
+        tasks.entry(graph.folder(together[0])).or_default().extend(together);
+    }
+    tasks.into_iter().collect()
 }
 
 /// The history of one task, where at least `known` attempts were made.

@@ -55,6 +55,7 @@ pub mod shell;
 pub mod signals;
 pub mod slice;
 pub mod slurm;
+mod spawn;
 pub mod state;
 pub mod status;
 mod summary;

@@ -90,7 +90,7 @@ impl Override {
 
     /// Whether it is about this task.
     pub fn touches(&self, graph: &Graph, task: TaskId) -> bool {
-        let key: &Key = &graph.task(task).key;
+        let key: &Key = graph.key(task);
         let has =
             |(dim, values): &(usize, Vec<String>)| values.iter().any(|value| value == graph.space.text(key, *dim));
         usize::from(graph.task(task).step) == self.step && self.keys.iter().all(has)
