@@ -116,7 +116,7 @@ fn run_claimed(
     crate::production::make_folder(output.parent().unwrap_or(&output))?;
     remove_leftovers(&output);
     if job.number > 1 {
-        remove_leftovers(&job.record);
+        remove_record_leftovers(&job.record);
     }
     let before = stamp(&output);
     let inputs = job.inputs.iter().filter_map(|path| file_record(production, path)).collect();
@@ -246,8 +246,17 @@ pub fn last_error(log: &Path) -> String {
     }
 }
 
+/// Removes what killed processes left of the records of a task, whatever their attempt, beside one of them (TASK.N.json).
+pub fn remove_record_leftovers(record: &Path) {
+    let task_of = |name: &str| Some(name.strip_suffix(".json")?.rsplit_once('.')?.0.to_string());
+    let task = record.file_name().and_then(|name| task_of(name.to_str()?));
+    if let (Some(folder), Some(task)) = (record.parent(), task) {
+        remove_temporaries(folder, |stem| task_of(stem).as_ref() == Some(&task));
+    }
+}
+
 /// Removes what killed processes left of an output: `.NAME.PID-N.tmp`, where no process PID runs.
-fn remove_leftovers(output: &Path) {
+pub fn remove_leftovers(output: &Path) {
     if let (Some(folder), Some(name)) = (output.parent(), output.file_name().and_then(|n| n.to_str())) {
         remove_temporaries(folder, |stem| stem == name);
     }
@@ -293,9 +302,15 @@ mod tests {
         touch(&alive);
         touch(".frame-b1.fits.99999999-0.tmp");
         remove_leftovers(&output);
+        // a record of any attempt at the task
+        [".t.1.json.99999999-0.tmp", ".t.2.json.99999999-0.tmp", ".u.1.json.99999999-0.tmp"]
+            .iter()
+            .for_each(|name| touch(name));
+        remove_record_leftovers(&folder.path().join("t.3.json"));
         let mut left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         left.sort();
-        let mut expected = vec![alive.into(), ".frame-b1.fits.99999999-0.tmp".into()];
+        let others = [".frame-b1.fits.99999999-0.tmp", ".u.1.json.99999999-0.tmp"].map(Into::into);
+        let mut expected = [vec![alive.into()], others.into()].concat();
         expected.sort();
         assert_eq!(left, expected as Vec<std::ffi::OsString>);
     }

@@ -148,7 +148,9 @@ mod tests {
     fn files_are_found_in_full_and_in_empty_folders() {
         let temporary = tempfile::tempdir().unwrap();
         let is_there = |n: usize| n % 7 == 3 || n > 40;
-        (0..60).filter(|n| is_there(*n)).for_each(|n| std::fs::write(temporary.path().join(n.to_string()), "x").unwrap());
+        (0..60)
+            .filter(|n| is_there(*n))
+            .for_each(|n| std::fs::write(temporary.path().join(n.to_string()), "x").unwrap());
         std::fs::create_dir(temporary.path().join("0")).unwrap();
         let mut folder = Folder::open(temporary.path()).unwrap();
         let found: Vec<usize> = (0..60).filter(|n| folder.look(format!("{n}\0").as_bytes()).is_some()).collect();

@@ -1,11 +1,11 @@
 //! From the table and what the nights hold to the tasks: a join on the keys that inputs and tasks share.
 
-use crate::{Result, parallel};
 use crate::graph::{File, FileId, Graph, Need, Task, TaskId, Unplanned};
 use crate::hash::Map;
 use crate::keys::{Dims, Key, Ranks, Space};
 use crate::plan::{Exposure, NightPlan};
 use crate::table::{Pick, Slot, Table};
+use crate::{Result, parallel};
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::OnceLock;

@@ -1,6 +1,6 @@
 //! Runs tasks: each starts as soon as its inputs are there, as many at once as there are cores, until none is left.
 
-use crate::attempt::{Job, Outcome};
+use crate::attempt::{self, Job, Outcome};
 use crate::board::Board;
 use crate::child::Children;
 use crate::costs::Costs;
@@ -403,17 +403,20 @@ impl<'a> Runner<'a> {
         Ok(Summary { states, ran: self.ran, stopped: stop.signal, whole })
     }
 
-    /// Removes the claims of processes that died after their task was done. A claim whose log exists can go: its number
-    /// is never taken again.
+    /// Removes the claims of processes that died after their task was done, and what they were writing. A claim whose log
+    /// exists can go: its number is never taken again.
     fn sweep_claims(&self) {
+        let production = self.board.production;
         for task in self.graph.ids() {
             let dead = self.board.history(task).claim.as_ref().filter(|claim| !claim.alive);
             let Some(number) = dead.map(|claim| claim.number) else { continue };
-            if history::log_path(self.board.production, self.graph, task, number).exists() {
-                claim::release(self.board.production, &self.graph.name(task), number);
+            attempt::remove_record_leftovers(&history::record_path(production, self.graph, task, number));
+            attempt::remove_leftovers(&self.board.path(self.graph.task(task).output));
+            if history::log_path(production, self.graph, task, number).exists() {
+                claim::release(production, &self.graph.name(task), number);
             }
         }
-        claim::sweep(self.board.production);
+        claim::sweep(production);
         for folder in [self.board.production.run(), self.board.production.summaries()] {
             production::sweep(&folder);
         }
