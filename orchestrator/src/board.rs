@@ -7,7 +7,7 @@ use crate::graph::{FileId, Graph, TaskId};
 use crate::history::{self, History};
 use crate::options::Options;
 use crate::production::Production;
-use crate::record::{Ending, Past, Record, Seen, digest};
+use crate::record::{Digest, Ending, Past, Record, Seen};
 use crate::resolve::{Inputs, Resolved};
 use crate::scope::{Retry, Scope};
 use crate::state::{Reason, State, Verdict};
@@ -241,15 +241,19 @@ impl<'a> Board<'a> {
     }
 
     fn arguments(&self, task: TaskId, inputs: &Inputs) -> u64 {
-        let arguments = command::arguments(self.graph, self.options, task, &inputs.files);
-        digest(arguments.iter().map(String::as_str))
+        let mut digest = Digest::default();
+        command::each_argument(self.graph, self.options, task, &inputs.files, |argument| digest.add(argument));
+        digest.number()
     }
 
     /// The first file that is not as the attempt saw it.
     fn changed_input(&self, task: TaskId, past: &Past, inputs: &Inputs) -> Option<Reason> {
         let mut then = past.inputs.iter().copied();
+        let mut path = String::with_capacity(128);
         for (_, file) in &inputs.files {
-            let now = self.stamp(*file).map(|stamp| Seen::new(&self.graph.portable(*file), stamp));
+            path.clear();
+            self.graph.portable_onto(*file, &mut path);
+            let now = self.stamp(*file).map(|stamp| Seen::new(&path, stamp));
             if now.is_none() || then.next() != now {
                 return Some(Reason::Changed(*file));
             }

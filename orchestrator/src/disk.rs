@@ -101,20 +101,22 @@ fn look_into(production: &Production, graph: &Graph, files: &[FileId]) -> Vec<(F
 
 /// A folder in which files are looked for by name. It is listed only when several are not there: where nearly all are,
 /// to look at each is all that there is to do; where most are not, the list says so at once.
-struct Folder {
+#[derive(Debug)]
+pub(crate) struct Folder {
     folder: OwnedFd,
     missed: usize,
     listed: Option<HashSet<Box<[u8]>>>,
 }
 
 impl Folder {
-    fn open(path: &Path) -> Option<Self> {
+    /// None if it is not there.
+    pub(crate) fn open(path: &Path) -> Option<Self> {
         let folder = rustix::fs::open(path, LISTING, Mode::empty()).ok()?;
         Some(Self { folder, missed: 0, listed: None })
     }
 
     /// Looks at a file; its name ends with a zero.
-    fn look(&mut self, name: &[u8]) -> Option<Stamp> {
+    pub(crate) fn look(&mut self, name: &[u8]) -> Option<Stamp> {
         const MANY: usize = 4;
         let name = CStr::from_bytes_with_nul(name).ok()?;
         if self.listed.as_ref().is_some_and(|listed| !listed.contains(name.to_bytes())) {
@@ -130,13 +132,22 @@ impl Folder {
 
     /// The names in it; None if they cannot all be had.
     fn list(&self) -> Option<HashSet<Box<[u8]>>> {
+        let mut names = HashSet::new();
+        let whole = self.each_name(|name| {
+            names.insert(name.into());
+        });
+        whole.then_some(names)
+    }
+
+    /// Visits the names in it; whether these are all.
+    pub(crate) fn each_name(&self, mut visit: impl FnMut(&[u8])) -> bool {
         let mut buffer = Vec::with_capacity(1 << 16);
         let mut entries = RawDir::new(&self.folder, buffer.spare_capacity_mut());
-        let mut names = HashSet::new();
         while let Some(entry) = entries.next() {
-            names.insert(entry.ok()?.file_name().to_bytes().into());
+            let Ok(entry) = entry else { return false };
+            visit(entry.file_name().to_bytes());
         }
-        Some(names)
+        true
     }
 }
 

@@ -141,8 +141,18 @@ impl Graph {
 
     /// Path of a file with the root as a symbol, as records keep it.
     pub fn portable(&self, id: FileId) -> String {
-        let (root, path) = self.path(id);
-        format!("{}/{path}", root.symbol())
+        let mut path = String::with_capacity(64);
+        self.portable_onto(id, &mut path);
+        path
+    }
+
+    /// The same, at the end of a text.
+    pub fn portable_onto(&self, id: FileId, text: &mut String) {
+        let file = self.file(id);
+        let pattern = self.pattern(file);
+        text.push_str(pattern.root.symbol());
+        text.push('/');
+        pattern.render_onto(&self.space, &file.key, text);
     }
 
     fn night_text(&self, key: &Key) -> Option<&str> {

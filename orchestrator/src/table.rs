@@ -403,8 +403,13 @@ impl Pattern {
     /// The path relative to the root.
     pub fn render(&self, space: &Space, key: &Key) -> String {
         let mut path = String::with_capacity(64);
-        render(&self.pieces, space, key, &mut path);
+        self.render_onto(space, key, &mut path);
         path
+    }
+
+    /// The path relative to the root, at the end of a text.
+    pub fn render_onto(&self, space: &Space, key: &Key, text: &mut String) {
+        render(&self.pieces, space, key, text);
     }
 
     /// The last component of the path, at the end of a text.
