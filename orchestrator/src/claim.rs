@@ -228,10 +228,14 @@ fn identity(production: &Production) -> Result<PathBuf> {
             }
         });
     });
+    // one thread makes it
+    static MAKING: Mutex<()> = Mutex::new(());
+    let making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     if !path.exists() {
         // half a file would tell nobody who we are
         write_atomically(&path, &json(this))?;
     }
+    drop(making);
     Ok(path)
 }
 

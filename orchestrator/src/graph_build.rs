@@ -4,10 +4,10 @@ use crate::graph::{File, FileId, Graph, Need, Task, TaskId, Unplanned};
 use crate::hash::Map;
 use crate::keys::{Dims, Key, Ranks, Space};
 use crate::plan::{Exposure, NightPlan};
+use crate::shared::Shared;
 use crate::table::{Pick, Slot, Table};
 use crate::{Result, parallel};
 use std::collections::HashSet;
-use std::ops::Range;
 use std::sync::OnceLock;
 
 // files or tasks that one thread looks at before it takes more
@@ -442,60 +442,4 @@ enum Lookup {
     Own(Dims),
     /// The files by the keys that they share with the task.
     Shared(Dims, Shared),
-}
-
-/// Files by a key that several may have.
-struct Shared {
-    files: Vec<FileId>,
-    by_key: Map<Key, Range<usize>>,
-}
-
-impl Shared {
-    /// From keys and files; those of a key sorted by their places.
-    fn new<P: Ord>(mut pairs: Vec<(Key, FileId)>, place: impl Fn(&FileId) -> P) -> Self {
-        // most often those of a key come together
-        let by_key = ranges(&pairs).or_else(|| {
-            pairs.sort_by_key(|(key, _)| *key);
-            ranges(&pairs)
-        });
-        let mut files: Vec<FileId> = pairs.into_iter().map(|(_, file)| file).collect();
-        let mut by_key = by_key.unwrap_or_default();
-        for range in by_key.values_mut() {
-            let list = &mut files[range.clone()];
-            if !list.is_sorted_by_key(&place) {
-                list.sort_by_cached_key(&place);
-            }
-            range.end = range.start + dedup(list);
-        }
-        Self { files, by_key }
-    }
-
-    fn of(&self, key: &Key) -> &[FileId] {
-        self.by_key.get(key).map_or(&[], |range| &self.files[range.clone()])
-    }
-}
-
-/// Where the files of each key stand; None if they are scattered.
-fn ranges(pairs: &[(Key, FileId)]) -> Option<Map<Key, Range<usize>>> {
-    let mut ranges = Map::default();
-    let mut start = 0;
-    for run in pairs.chunk_by(|a, b| a.0 == b.0) {
-        if ranges.insert(run[0].0, start..start + run.len()).is_some() {
-            return None;
-        }
-        start += run.len();
-    }
-    Some(ranges)
-}
-
-/// Moves the first of equal neighbours to the front; how many these are.
-fn dedup(list: &mut [FileId]) -> usize {
-    let mut kept = 0;
-    for at in 0..list.len() {
-        if kept == 0 || list[kept - 1] != list[at] {
-            list[kept] = list[at];
-            kept += 1;
-        }
-    }
-    kept
 }

@@ -51,6 +51,7 @@ pub mod scope;
 pub mod scripts;
 pub mod seats;
 pub mod select;
+mod shared;
 pub mod shell;
 pub mod signals;
 pub mod slice;
