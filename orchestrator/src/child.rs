@@ -166,6 +166,41 @@ mod tests {
     }
 
     #[test]
+    fn a_child_leads_a_group_and_ignores_what_is_meant_for_us() {
+        assert_eq!(
+            run("kill -USR1 $$; read line && exit 1; [ $(ps -o pgid= $$) = $$ ] || exit 2; exit 7").exit_code,
+            Some(7)
+        );
+        let start = |program: &str, folder: &str| {
+            let log = File::create("/dev/null").unwrap();
+            Children::default().run(Path::new(program), &[], Path::new(folder), &BTreeSet::new(), &log)
+        };
+        assert_eq!(start("/etc/passwd", "/").unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(start("/bin/true", "/not/there").unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    /// Seconds of CPU time of this thread.
+    fn own_time() -> f64 {
+        // SAFETY: the call fills the struct that it is given, of which all bits zero is a valid state.
+        unsafe {
+            let mut time: libc::timespec = std::mem::zeroed();
+            libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time);
+            time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+        }
+    }
+
+    #[test]
+    fn a_start_costs_little_however_large_we_are() {
+        const TIMES: u32 = 20;
+        let large = vec![1u8; 1 << 29];
+        let start = own_time();
+        (0..TIMES).for_each(|_| assert_eq!(run("exit 0").exit_code, Some(0)));
+        let each = (own_time() - start) / f64::from(TIMES);
+        // a copy of the page tables of half a gigabyte takes 4 ms and more
+        assert!(each < 2e-3 && large[large.len() / 2] == 1, "{:.2} ms", each * 1e3);
+    }
+
+    #[test]
     fn a_child_is_bound_to_the_cores_it_is_given() {
         let one = own_cpus().into_iter().take(1).collect();
         let log = tempfile::NamedTempFile::new().unwrap();
