@@ -49,18 +49,18 @@ pub enum Outcome {
     Ran(Ending, String, f64),
 }
 
-/// Makes an attempt.
+/// Makes an attempt; calls `idle` when its program has ended and only the record remains to be written.
 ///
 /// # Errors
 /// [`Error::Io`] if the claim, log or record cannot be written.
-pub fn run(job: &Job, production: &Production, children: &Children) -> Result<Outcome> {
+pub fn run(job: &Job, production: &Production, children: &Children, idle: impl FnOnce()) -> Result<Outcome> {
     for path in [&job.log, &job.record] {
         crate::production::make_folder(path.parent().unwrap_or(path))?;
     }
     let Some(mut held) = claim::acquire(production, &job.task, job.number, job.log.clone())? else {
         return Ok(Outcome::Lost);
     };
-    let outcome = run_claimed(job, production, children, &mut held);
+    let outcome = run_claimed(job, production, children, &mut held, idle);
     claim::release(production, &job.task, job.number);
     outcome
 }
@@ -105,12 +105,18 @@ fn batch_job() -> Option<String> {
     ["SLURM_JOB_ID", "PBS_JOBID"].iter().find_map(|name| std::env::var(name).ok())
 }
 
-fn run_claimed(job: &Job, production: &Production, children: &Children, held: &mut Held) -> Result<Outcome> {
+fn run_claimed(
+    job: &Job,
+    production: &Production,
+    children: &Children,
+    held: &mut Held,
+    idle: impl FnOnce(),
+) -> Result<Outcome> {
     let output = PathBuf::from(production.expand(&job.output));
     crate::production::make_folder(output.parent().unwrap_or(&output))?;
     remove_leftovers(&output);
     if job.number > 1 {
-        remove_leftovers(&job.record);
+        remove_record_leftovers(&job.record);
     }
     let before = stamp(&output);
     let inputs = job.inputs.iter().filter_map(|path| file_record(production, path)).collect();
@@ -130,6 +136,7 @@ fn run_claimed(job: &Job, production: &Production, children: &Children, held: &m
         None => Err("it is neither beside desi_pipe_run nor on PATH".into()),
     };
     let wall_seconds = clock.elapsed().as_secs_f64();
+    idle();
 
     let after = stamp(&output);
     let (mut ending, mut reason) = judge(job, &output, after.is_some(), &ended, children.is_stopping());
@@ -239,8 +246,17 @@ pub fn last_error(log: &Path) -> String {
     }
 }
 
+/// Removes what killed processes left of the records of a task, whatever their attempt, beside one of them (TASK.N.json).
+pub fn remove_record_leftovers(record: &Path) {
+    let task_of = |name: &str| Some(name.strip_suffix(".json")?.rsplit_once('.')?.0.to_string());
+    let task = record.file_name().and_then(|name| task_of(name.to_str()?));
+    if let (Some(folder), Some(task)) = (record.parent(), task) {
+        remove_temporaries(folder, |stem| task_of(stem).as_ref() == Some(&task));
+    }
+}
+
 /// Removes what killed processes left of an output: `.NAME.PID-N.tmp`, where no process PID runs.
-fn remove_leftovers(output: &Path) {
+pub fn remove_leftovers(output: &Path) {
     if let (Some(folder), Some(name)) = (output.parent(), output.file_name().and_then(|n| n.to_str())) {
         remove_temporaries(folder, |stem| stem == name);
     }
@@ -286,9 +302,15 @@ mod tests {
         touch(&alive);
         touch(".frame-b1.fits.99999999-0.tmp");
         remove_leftovers(&output);
+        // a record of any attempt at the task
+        [".t.1.json.99999999-0.tmp", ".t.2.json.99999999-0.tmp", ".u.1.json.99999999-0.tmp"]
+            .iter()
+            .for_each(|name| touch(name));
+        remove_record_leftovers(&folder.path().join("t.3.json"));
         let mut left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         left.sort();
-        let mut expected = vec![alive.into(), ".frame-b1.fits.99999999-0.tmp".into()];
+        let others = [".frame-b1.fits.99999999-0.tmp", ".u.1.json.99999999-0.tmp"].map(Into::into);
+        let mut expected = [vec![alive.into()], others.into()].concat();
         expected.sort();
         assert_eq!(left, expected as Vec<std::ffi::OsString>);
     }

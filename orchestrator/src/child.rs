@@ -1,11 +1,10 @@
 //! A program as a child process: started in a group of its own, waited for with its CPU time and peak memory.
 
+use crate::spawn::Start;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -62,32 +61,12 @@ impl Children {
         cpus: &BTreeSet<usize>,
         log: &File,
     ) -> io::Result<Ended> {
-        let parent = std::process::id() as i32;
-        let cores = (!cpus.is_empty()).then(|| core_set(cpus));
-        let mut command = Command::new(program);
-        command.args(arguments).current_dir(folder).stdin(Stdio::null());
-        command.stdout(log.try_clone()?).stderr(log.try_clone()?);
-        // BLAS in foreign programs must not fight with our own parallel tasks
-        command.env("OPENBLAS_NUM_THREADS", "1").process_group(0);
-        // SAFETY: prctl and getppid are async-signal-safe and touch no memory of ours.
-        unsafe {
-            command.pre_exec(move || {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                // batch systems send it to all processes of a job; it is meant for us
-                libc::signal(libc::SIGUSR1, libc::SIG_IGN);
-                if let Some(cores) = &cores {
-                    // cores that the system has taken away: the task runs where it may
-                    libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), cores);
-                }
-                // the parent may have died before the line above
-                if libc::getppid() == parent { Ok(()) } else { Err(io::ErrorKind::Interrupted.into()) }
-            });
-        }
+        let start = Start::new(program, arguments, folder, cpus, log)?;
         let mut groups = self.lock();
         if self.is_stopping() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        let pid = command.spawn()?.id();
+        let pid = start.spawn()?;
         groups.insert(pid as i32);
         drop(groups);
         self.wait(pid)
@@ -115,15 +94,6 @@ impl Children {
             // Linux gives kibibytes
             peak_memory_mb: usage.ru_maxrss as f64 * 1024.0 / 1e6,
         })
-    }
-}
-
-fn core_set(cpus: &BTreeSet<usize>) -> libc::cpu_set_t {
-    // SAFETY: an all-zero set is the empty one; CPU_SET ignores numbers that are too large.
-    unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        cpus.iter().filter(|cpu| **cpu < libc::CPU_SETSIZE as usize).for_each(|cpu| libc::CPU_SET(*cpu, &mut set));
-        set
     }
 }
 
@@ -193,6 +163,41 @@ mod tests {
         assert_eq!(run("exit 3").exit_code, Some(3));
         let killed = run("kill -9 $$");
         assert_eq!((killed.exit_code, killed.signal), (None, Some(9)));
+    }
+
+    #[test]
+    fn a_child_leads_a_group_and_ignores_what_is_meant_for_us() {
+        assert_eq!(
+            run("kill -USR1 $$; read line && exit 1; [ $(ps -o pgid= $$) = $$ ] || exit 2; exit 7").exit_code,
+            Some(7)
+        );
+        let start = |program: &str, folder: &str| {
+            let log = File::create("/dev/null").unwrap();
+            Children::default().run(Path::new(program), &[], Path::new(folder), &BTreeSet::new(), &log)
+        };
+        assert_eq!(start("/etc/passwd", "/").unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(start("/bin/true", "/not/there").unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    /// Seconds of CPU time of this thread.
+    fn own_time() -> f64 {
+        // SAFETY: the call fills the struct that it is given, of which all bits zero is a valid state.
+        unsafe {
+            let mut time: libc::timespec = std::mem::zeroed();
+            libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time);
+            time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+        }
+    }
+
+    #[test]
+    fn a_start_costs_little_however_large_we_are() {
+        const TIMES: u32 = 20;
+        let large = vec![1u8; 1 << 29];
+        let start = own_time();
+        (0..TIMES).for_each(|_| assert_eq!(run("exit 0").exit_code, Some(0)));
+        let each = (own_time() - start) / f64::from(TIMES);
+        // a copy of the page tables of half a gigabyte takes 4 ms and more
+        assert!(each < 2e-3 && large[large.len() / 2] == 1, "{:.2} ms", each * 1e3);
     }
 
     #[test]

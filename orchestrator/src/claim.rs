@@ -7,7 +7,8 @@
 //! still being touched ([`Lease`]). Numbers only grow: an attempt's log, created exclusively too, is never removed, so
 //! that who comes late with an old listing finds its number taken. No lock is held and no daemon runs.
 
-use crate::production::Production;
+use crate::plan::json;
+use crate::production::{self, Production, write_atomically};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -196,6 +197,7 @@ fn now_at(folder: &Path) -> i64 {
 
 /// Removes what dead processes of this machine left in the folder of claims, and this process' own file.
 pub fn sweep(production: &Production) {
+    production::sweep(&production.claims());
     for entry in std::fs::read_dir(production.claims()).into_iter().flatten().flatten() {
         let name = entry.file_name();
         if name.as_bytes().starts_with(b".now.") {
@@ -226,12 +228,14 @@ fn identity(production: &Production) -> Result<PathBuf> {
             }
         });
     });
+    // one thread makes it
+    static MAKING: Mutex<()> = Mutex::new(());
+    let making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     if !path.exists() {
-        let text = serde_json::to_string(this).unwrap_or_default();
-        let written = std::fs::write(&path, text).map_err(Error::io("write", &path));
         // half a file would tell nobody who we are
-        written.inspect_err(|_| drop(std::fs::remove_file(&path)))?;
+        write_atomically(&path, &json(this))?;
     }
+    drop(making);
     Ok(path)
 }
 
@@ -325,6 +329,9 @@ mod tests {
         // the log remembers that the attempt was made
         assert!(acquire(&production, "t", 1, log).unwrap().is_none());
         assert!(list(&production, &Lease::at_once()).is_empty());
+        // killed while it wrote who it is; beyond any process id that Linux gives (2^22)
+        let half = production.claims().join(format!("..h.99999999.1.{}.99999999-0.tmp", hostname()));
+        std::fs::write(half, "").unwrap();
         sweep(&production);
         assert_eq!(std::fs::read_dir(production.claims()).unwrap().count(), 0);
     }

@@ -7,40 +7,57 @@ use crate::table::{Piece, Root};
 /// The arguments of a task whose inputs are the files given (slot, file), with roots written as symbols, so that
 /// they can be compared with those of a record wherever the production lies.
 pub fn arguments(graph: &Graph, options: &Options, task: TaskId, inputs: &[(u16, FileId)]) -> Vec<String> {
-    let step = graph.step(task);
-    let key = &graph.task(task).key;
     let mut arguments = Vec::new();
-    for argument in &step.arguments {
-        if let [Piece::Name(name)] = &argument[..]
-            && let Some(slot) = step.inputs.iter().position(|slot| slot.name == *name)
-        {
-            let files = inputs.iter().filter(|(s, _)| usize::from(*s) == slot);
-            arguments.extend(files.map(|(_, file)| graph.portable(*file)));
-            continue;
-        }
-        arguments.push(argument.iter().map(|piece| text(graph, task, piece)).collect());
-    }
-    let by = step.options_by.map_or("", |dim| graph.space.text(key, dim));
-    arguments.extend(options::arguments(&options.of_task(graph, task), step, by));
+    each_argument(graph, options, task, inputs, |argument| arguments.push(argument.to_string()));
     arguments
 }
 
-fn text(graph: &Graph, task: TaskId, piece: &Piece) -> String {
+/// Visits the arguments: a million tasks have many, and most are only looked at.
+pub fn each_argument(
+    graph: &Graph,
+    options: &Options,
+    task: TaskId,
+    inputs: &[(u16, FileId)],
+    mut visit: impl FnMut(&str),
+) {
+    let step = graph.step(task);
+    let mut argument = String::with_capacity(128);
+    for pieces in &step.arguments {
+        if let [Piece::Name(name)] = &pieces[..]
+            && let Some(slot) = step.inputs.iter().position(|slot| slot.name == *name)
+        {
+            for (_, file) in inputs.iter().filter(|(s, _)| usize::from(*s) == slot) {
+                argument.clear();
+                graph.portable_onto(*file, &mut argument);
+                visit(&argument);
+            }
+            continue;
+        }
+        argument.clear();
+        pieces.iter().for_each(|piece| text_onto(graph, task, piece, &mut argument));
+        visit(&argument);
+    }
+    let by = step.options_by.map_or("", |dim| graph.space.text(graph.key(task), dim));
+    options::arguments(&options.of_task(graph, task), step, by).iter().for_each(|argument| visit(argument));
+}
+
+fn text_onto(graph: &Graph, task: TaskId, piece: &Piece, to: &mut String) {
     match piece {
-        Piece::Text(text) => text.clone(),
-        Piece::Name(name) if name == "output" => graph.portable(graph.task(task).output),
+        Piece::Text(text) => to.push_str(text),
+        Piece::Name(name) if name == "output" => graph.portable_onto(graph.task(task).output, to),
         Piece::Name(name) => match (Root::named(name), graph.space.dim(name)) {
-            (Some(root), _) => root.symbol().to_string(),
-            (None, Ok(dim)) => graph.space.text(&graph.task(task).key, dim).to_string(),
-            (None, Err(_)) => String::new(),
+            (Some(root), _) => to.push_str(root.symbol()),
+            (None, Ok(dim)) => to.push_str(graph.space.text(graph.key(task), dim)),
+            (None, Err(_)) => {}
         },
-        Piece::Key(dim) => graph.space.text(&graph.task(task).key, *dim).to_string(),
+        Piece::Key(dim) => to.push_str(graph.space.text(graph.key(task), *dim)),
     }
 }
 
 /// A place where ancillary files may be, with its keys filled in; None if it starts from a variable that is not set.
 pub fn place(graph: &Graph, task: TaskId, pieces: &[Piece]) -> Option<String> {
-    let place: String = pieces.iter().map(|piece| text(graph, task, piece)).collect();
+    let mut place = String::new();
+    pieces.iter().for_each(|piece| text_onto(graph, task, piece, &mut place));
     let Some(rest) = place.strip_prefix('$') else { return Some(place) };
     let (variable, rest) = rest.split_once('/').unwrap_or((rest, ""));
     let folder = std::env::var(variable).ok().filter(|value| !value.is_empty())?;

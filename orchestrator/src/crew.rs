@@ -27,6 +27,8 @@ pub enum News {
     Came(usize, Offer),
     /// A rank takes no more tasks: dead, or told to end.
     Left(usize, String),
+    /// The program of a task has ended: another one can start while the record is written.
+    Idle(u32),
     /// A task has ended.
     Ended(u32, Result<Outcome>),
 }
@@ -36,8 +38,8 @@ pub struct Local<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     production: &'env Production,
     children: &'env Children,
-    sender: Sender<(u32, Result<Outcome>)>,
-    receiver: Receiver<(u32, Result<Outcome>)>,
+    sender: Sender<News>,
+    receiver: Receiver<News>,
     open: usize,
 }
 
@@ -54,16 +56,17 @@ impl<'scope, 'env> Local<'scope, 'env> {
         let (sender, production, children) = (self.sender.clone(), self.production, self.children);
         // a thread a task: the child dies with the thread that started it
         self.scope.spawn(move || {
-            let outcome = attempt::run(&order.job, production, children);
-            let _ = sender.send((order.task, outcome));
+            let idle = || _ = sender.send(News::Idle(order.task));
+            let outcome = attempt::run(&order.job, production, children, idle);
+            let _ = sender.send(News::Ended(order.task, outcome));
         });
     }
 
-    /// The next task that ends within this time.
-    pub fn ended(&mut self, within: Duration) -> Option<(u32, Result<Outcome>)> {
-        let ended = self.receiver.recv_timeout(within).ok()?;
-        self.open -= 1;
-        Some(ended)
+    /// What a task has to say, within this time: that it is idle, or has ended.
+    pub fn news(&mut self, within: Duration) -> Option<News> {
+        let news = self.receiver.recv_timeout(within).ok()?;
+        self.open -= usize::from(matches!(news, News::Ended(..)));
+        Some(news)
     }
 
     /// Whether none runs.
@@ -104,10 +107,10 @@ impl<'scope, 'env, 'p> Crew<'scope, 'env, 'p> {
         loop {
             let within = if self.others.is_some() { POLL } else { PATIENCE };
             let mut news: Vec<News> = Vec::new();
-            let mut ended = self.local.ended(within);
-            while let Some((task, outcome)) = ended {
-                news.push(News::Ended(task, outcome));
-                ended = self.local.ended(Duration::ZERO);
+            let mut said = self.local.news(within);
+            while let Some(one) = said {
+                news.push(one);
+                said = self.local.news(Duration::ZERO);
             }
             let production = self.local.production;
             news.extend(self.others.iter_mut().flat_map(|others| others.news(production)));

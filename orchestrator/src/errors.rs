@@ -2,7 +2,8 @@
 
 use crate::board::Board;
 use crate::graph::TaskId;
-use crate::record::Past;
+use crate::production::Production;
+use crate::record::{Ending, Past};
 use crate::state::State;
 use crate::status::View;
 use serde::Serialize;
@@ -28,7 +29,8 @@ pub struct Group {
     pub log: String,
 }
 
-/// What the exit code of an attempt says (the same for every program); none: a signal, or the attempt was lost.
+/// What the exit code of an attempt says (the same for every program); none: a signal (of a crash, or from outside), or
+/// the attempt was lost.
 pub fn class(past: &Past) -> &'static str {
     match past.exit_code {
         Some(0) => "no output",
@@ -38,6 +40,7 @@ pub fn class(past: &Past) -> &'static str {
         Some(4) => "the system failed",
         Some(5 | 101) => "a bug",
         Some(_) => "other",
+        None if past.ending == Ending::Failed => "a bug",
         None => "killed",
     }
 }
@@ -49,7 +52,8 @@ pub fn groups(board: &Board, view: &View) -> Vec<Group> {
         if board.verdict(task).state == State::Failed
             && let Some(past) = &board.history(task).latest
         {
-            let cause = (class(past), board.graph.step(task).name.as_str(), without_details(&past.reason));
+            let cause =
+                (class(past), board.graph.step(task).name.as_str(), without_details(&past.reason, board.production));
             causes.entry(cause).or_default().push(task);
         }
     }
@@ -68,7 +72,13 @@ pub fn groups(board: &Board, view: &View) -> Vec<Group> {
 }
 
 /// Paths become `PATH`, numbers `#`.
-fn without_details(reason: &str) -> String {
+fn without_details(reason: &str, production: &Production) -> String {
+    // their paths may hold blanks
+    let roots = [&production.dir, &production.raw, &production.redux];
+    let reason = roots.iter().fold(reason.to_string(), |reason, root| match root.to_str() {
+        Some(root) if root.len() > 1 => reason.replace(root, "/"),
+        _ => reason,
+    });
     let word = |word: &str| {
         if word.contains('/') {
             let end = word.trim_end_matches([':', ',', ';', '.', ')', '\'', '"']).len();
@@ -101,12 +111,17 @@ pub fn text(groups: &[Group]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::without_details;
+    use super::*;
+    use crate::production::Place;
 
     #[test]
     fn the_same_cause_reads_the_same() {
-        let a = without_details("exit code 1: /a b/frame-b0-00000003.fits: HDU 3: 12.5 rows");
-        assert_eq!(a, "exit code #: PATH PATH: HDU #: #.# rows");
-        assert_eq!(a, without_details("exit code 1: /c d/frame-b0-00000017.fits: HDU 4: 1.25 rows"));
+        let of = |folder: &str, reason: &str| {
+            let place = Place { raw: Some("/raw".into()), redux: Some(folder.into()), prod: Some("p".into()) };
+            without_details(reason, &Production::locate(&place).unwrap())
+        };
+        let a = of("/a \u{e0} b", "exit code 1: /a \u{e0} b/p/x/frame-b0-00000003.fits: HDU 3: 12.5 rows");
+        assert_eq!(a, "exit code #: PATH: HDU #: #.# rows");
+        assert_eq!(a, of("/c", "exit code 1: /c/p/frame-b0-00000017.fits: HDU 4: 1.25 rows"));
     }
 }

@@ -34,8 +34,6 @@ pub struct File {
 pub struct Task {
     /// Index of its step in the table.
     pub step: u16,
-    /// Its keys.
-    pub key: Key,
     /// The file that it makes.
     pub output: FileId,
     pub(crate) needs: Range<u32>,
@@ -71,6 +69,7 @@ pub struct Graph {
     pub tasks: Vec<Task>,
     /// What could not be planned, and why.
     pub unplanned: Vec<Unplanned>,
+    pub(crate) night: usize,
     pub(crate) needs: Vec<Need>,
     pub(crate) alternatives: Vec<FileId>,
     pub(crate) dependents: OnceLock<Dependents>,
@@ -94,6 +93,11 @@ impl Graph {
     /// A file.
     pub fn file(&self, id: FileId) -> &File {
         &self.files[id.0 as usize]
+    }
+
+    /// The keys of a task, which are those of its output.
+    pub fn key(&self, id: TaskId) -> &Key {
+        &self.file(self.task(id).output).key
     }
 
     /// All tasks in order.
@@ -137,20 +141,30 @@ impl Graph {
 
     /// Path of a file with the root as a symbol, as records keep it.
     pub fn portable(&self, id: FileId) -> String {
-        let (root, path) = self.path(id);
-        format!("{}/{path}", root.symbol())
+        let mut path = String::with_capacity(64);
+        self.portable_onto(id, &mut path);
+        path
+    }
+
+    /// The same, at the end of a text.
+    pub fn portable_onto(&self, id: FileId, text: &mut String) {
+        let file = self.file(id);
+        let pattern = self.pattern(file);
+        text.push_str(pattern.root.symbol());
+        text.push('/');
+        pattern.render_onto(&self.space, &file.key, text);
     }
 
     fn night_text(&self, key: &Key) -> Option<&str> {
-        let night = self.space.dim("night").ok()?;
-        Some(self.space.text(key, night)).filter(|text| !text.is_empty())
+        Some(self.space.text(key, self.night)).filter(|text| !text.is_empty())
     }
 
     /// File name without extension.
     fn stem(&self, kind: usize, key: &Key) -> String {
-        let path = self.table.files[kind].path.render(&self.space, key);
-        let name = path.rsplit('/').next().unwrap_or_default();
-        name.split(".fits").next().unwrap_or_default().to_string()
+        let mut name = String::with_capacity(32);
+        self.table.files[kind].path.name_onto(&self.space, key, &mut name);
+        name.truncate(name.find(".fits").unwrap_or(name.len()));
+        name
     }
 
     /// Name in the plan of a file of this kind and key: night and file name without extension.
@@ -172,12 +186,12 @@ impl Graph {
 
     /// Name of a task in its folder.
     pub fn short_name(&self, id: TaskId) -> String {
-        self.stem(self.step(id).output, &self.task(id).key)
+        self.stem(self.step(id).output, self.key(id))
     }
 
     /// Folder of a task's logs and records: its night, else its step.
     pub fn folder(&self, id: TaskId) -> &str {
-        self.night_text(&self.task(id).key).unwrap_or(&self.step(id).name)
+        self.night_text(self.key(id)).unwrap_or(&self.step(id).name)
     }
 
     /// The tasks of each night; one that has no night of its own belongs to those of its inputs.
@@ -185,7 +199,7 @@ impl Graph {
         let mut nights: BTreeMap<&str, Vec<TaskId>> = BTreeMap::new();
         let mut without: Map<TaskId, BTreeSet<&str>> = Map::default();
         for task in self.ids() {
-            let own: BTreeSet<&str> = match self.night_text(&self.task(task).key) {
+            let own: BTreeSet<&str> = match self.night_text(self.key(task)) {
                 Some(night) => BTreeSet::from([night]),
                 None => {
                     let files = self.needs(task).iter().flat_map(|need| self.alternatives(need));
@@ -204,7 +218,7 @@ impl Graph {
 
     /// Targets in the brick of a task; 0 if it has none.
     pub fn targets(&self, id: TaskId) -> u32 {
-        let brick = self.space.dim("brick").ok().and_then(|dim| self.task(id).key.get(dim));
+        let brick = self.space.dim("brick").ok().and_then(|dim| self.key(id).get(dim));
         brick.and_then(|brick| self.targets.get(&brick)).copied().unwrap_or(0)
     }
 

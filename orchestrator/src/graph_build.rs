@@ -1,13 +1,17 @@
 //! From the table and what the nights hold to the tasks: a join on the keys that inputs and tasks share.
 
-use crate::Result;
 use crate::graph::{File, FileId, Graph, Need, Task, TaskId, Unplanned};
 use crate::hash::Map;
 use crate::keys::{Dims, Key, Ranks, Space};
 use crate::plan::{Exposure, NightPlan};
+use crate::shared::Shared;
 use crate::table::{Pick, Slot, Table};
+use crate::{Result, parallel};
 use std::collections::HashSet;
 use std::sync::OnceLock;
+
+// files or tasks that one thread looks at before it takes more
+const MANY: usize = 4096;
 
 /// Night and exposure.
 type Exposed = (u32, u32);
@@ -18,9 +22,8 @@ type Touch = (Option<u32>, u32);
 struct Builder {
     graph: Graph,
     by_kind: Vec<Vec<FileId>>,
-    by_key: Vec<Map<Key, FileId>>,
-    // the last file of each kind that was looked for
-    found: Vec<FileId>,
+    // made when a file is first looked for
+    by_key: Vec<OnceLock<Map<Key, FileId>>>,
     flavors: Map<Exposed, String>,
     bricks: Map<Exposed, Vec<Touch>>,
     // cameras that a raw file of many cameras holds
@@ -28,6 +31,24 @@ struct Builder {
     skipped: HashSet<(u32, usize)>,
     dims: Named,
     ranks: Ranks,
+}
+
+/// A file of the raw data, and the cameras that it holds if it is one of many.
+struct Raw {
+    kind: usize,
+    key: Key,
+    cameras: Vec<u32>,
+}
+
+/// What some tasks of a step need, found apart from that of others; ranges start from its own first element.
+#[derive(Default)]
+struct Found {
+    needs: Vec<Need>,
+    alternatives: Vec<FileId>,
+    // for each task where its needs end; else the input that has no file
+    tasks: Vec<std::result::Result<u32, usize>>,
+    // the last file of each kind that was looked for
+    last: Vec<FileId>,
 }
 
 #[derive(Clone, Copy)]
@@ -54,6 +75,7 @@ pub(crate) fn build(table: Table, space: Space, plans: &[NightPlan]) -> Result<G
         files: Vec::new(),
         tasks: Vec::new(),
         unplanned: Vec::new(),
+        night: dims.night,
         needs: Vec::new(),
         alternatives: Vec::new(),
         dependents: OnceLock::new(),
@@ -63,18 +85,19 @@ pub(crate) fn build(table: Table, space: Space, plans: &[NightPlan]) -> Result<G
         ranks: graph.space.ranks(),
         graph,
         by_kind: vec![Vec::new(); kinds],
-        by_key: vec![Map::default(); kinds],
-        found: vec![FileId(0); kinds],
+        by_key: vec![OnceLock::new(); kinds],
         flavors: Map::default(),
         bricks: Map::default(),
         cameras: Map::default(),
         skipped: HashSet::new(),
         dims,
     };
+    let mut raw = Vec::new();
     for plan in plans {
-        builder.add_night(plan)?;
+        builder.add_night(plan, &mut raw)?;
     }
     builder.ranks = builder.graph.space.ranks();
+    builder.add_raw(raw);
     for step in 0..builder.graph.table.steps.len() {
         builder.add_given(step);
         builder.add_step(step);
@@ -83,7 +106,7 @@ pub(crate) fn build(table: Table, space: Space, plans: &[NightPlan]) -> Result<G
 }
 
 impl Builder {
-    fn add_night(&mut self, plan: &NightPlan) -> Result<()> {
+    fn add_night(&mut self, plan: &NightPlan, raw: &mut Vec<Raw>) -> Result<()> {
         let night = self.graph.space.intern(self.dims.night, &plan.night)?;
         for name in &plan.skip {
             let step = self.graph.table.step(name)?;
@@ -94,13 +117,13 @@ impl Builder {
             let space = &self.graph.space;
             let key = space.with(space.with(Key::default(), self.dims.night, night), self.dims.expid, id);
             self.flavors.insert((night, id), exposure.flavor.clone());
-            self.add_files(plan, exposure, key)?;
+            self.note_files(plan, exposure, key, raw)?;
             self.add_bricks(plan, exposure, (night, id))?;
         }
         Ok(())
     }
 
-    fn add_files(&mut self, plan: &NightPlan, exposure: &Exposure, key: Key) -> Result<()> {
+    fn note_files(&mut self, plan: &NightPlan, exposure: &Exposure, key: Key, raw: &mut Vec<Raw>) -> Result<()> {
         for (name, cameras) in &exposure.files {
             let Some(kind) = self.graph.table.files.iter().position(|f| f.name == *name) else { continue };
             let mut held = Vec::new();
@@ -112,15 +135,26 @@ impl Builder {
                 }
             }
             if self.graph.table.files[kind].dims.has(self.dims.camera) {
-                for (_, with_camera) in held {
-                    self.add_file(kind, with_camera, None);
-                }
+                raw.extend(held.into_iter().map(|(_, key)| Raw { kind, key, cameras: Vec::new() }));
             } else {
-                let file = self.add_file(kind, key, None);
-                self.cameras.insert(file, held.into_iter().map(|(id, _)| id).collect());
+                raw.push(Raw { kind, key, cameras: held.into_iter().map(|(id, _)| id).collect() });
             }
         }
         Ok(())
+    }
+
+    /// The raw files in the order in which tasks come too.
+    fn add_raw(&mut self, mut raw: Vec<Raw>) {
+        let place = |file: &Raw| (file.kind, self.ranks.sorting(&file.key, &self.graph.table.order), file.key);
+        raw.sort_by_cached_key(place);
+        // a night that two plans tell of
+        raw.dedup_by_key(|file| (file.kind, file.key));
+        for file in raw {
+            let id = self.push_file(file.kind, file.key, None);
+            if !file.cameras.is_empty() {
+                self.cameras.insert(id, file.cameras);
+            }
+        }
     }
 
     fn add_bricks(&mut self, plan: &NightPlan, exposure: &Exposure, at: Exposed) -> Result<()> {
@@ -142,15 +176,28 @@ impl Builder {
 
     /// A file of this kind and key; the same one if it is there already, now made by `maker` if one is given.
     fn add_file(&mut self, kind: usize, key: Key, maker: Option<TaskId>) -> FileId {
-        let next = FileId(self.graph.files.len() as u32);
-        let id = *self.by_key[kind].entry(key).or_insert(next);
-        if id == next {
-            self.graph.files.push(File { kind: kind as u16, key, maker });
-            self.by_kind[kind].push(id);
-        } else if maker.is_some() {
+        let Some(id) = self.index(kind).get(&key).copied() else { return self.push_file(kind, key, maker) };
+        if maker.is_some() {
             self.graph.files[id.0 as usize].maker = maker;
         }
         id
+    }
+
+    /// A file of which it is known that there is no other of its kind and key.
+    fn push_file(&mut self, kind: usize, key: Key, maker: Option<TaskId>) -> FileId {
+        let id = FileId(self.graph.files.len() as u32);
+        self.graph.files.push(File { kind: kind as u16, key, maker });
+        self.by_kind[kind].push(id);
+        if let Some(index) = self.by_key[kind].get_mut() {
+            index.insert(key, id);
+        }
+        id
+    }
+
+    /// The files of a kind by their keys.
+    fn index(&self, kind: usize) -> &Map<Key, FileId> {
+        let by_key = |id: &FileId| (self.graph.file(*id).key, *id);
+        self.by_key[kind].get_or_init(|| self.by_kind[kind].iter().map(by_key).collect())
     }
 
     /// Where a step is skipped its files are given: one for each camera that the night has.
@@ -178,38 +225,80 @@ impl Builder {
         let dims = self.graph.table.files[output].dims;
         let lookups: Vec<Lookup> = slots.iter().map(|slot| self.lookup(slot, dims)).collect();
         let keys = self.keys_of_tasks(step, &slots[0], dims);
-        self.by_key[output].reserve(keys.len());
-        for key in keys {
-            let first = self.graph.needs.len();
-            let lacking = (0..slots.len()).find(|slot| !self.add_needs(*slot, &lookups[*slot], &slots[*slot], &key));
-            match lacking {
-                None => self.add_task(step, output, key, first),
-                Some(slot) => {
-                    self.graph.needs.truncate(first);
-                    let lacks = self.graph.table.files[slots[slot].file].name.clone();
-                    let task = self.graph.name_of(output, &key);
-                    self.graph.unplanned.push(Unplanned { task, lacks });
-                }
-            }
+        let parts: Vec<&[Key]> = keys.chunks(MANY).collect();
+        let found = parallel::map(&parts, |keys| self.needs_of(keys, &slots, &lookups));
+        let is_new = self.by_kind[output].is_empty();
+        for (keys, found) in parts.into_iter().zip(found) {
+            self.add_tasks(step, keys, found, is_new);
         }
     }
 
     /// The keys of a step's tasks, sorted: those of its output that its first input covers.
     fn keys_of_tasks(&self, step: usize, first: &Slot, dims: Dims) -> Vec<Key> {
-        let order = &self.graph.table.order;
-        let keys = self.files_of(first).flat_map(|file| self.expand(file, dims));
-        let wanted = keys.filter(|key| !self.is_skipped(key, step));
-        let mut sorted: Vec<_> = wanted.map(|key| (self.ranks.sorting(&key, order), key)).collect();
-        sorted.sort_unstable();
-        sorted.dedup();
-        sorted.into_iter().map(|(_, key)| key).collect()
+        let parts: Vec<&[FileId]> = self.by_kind[first.file].chunks(MANY).collect();
+        let mut keys = parallel::map(&parts, |files| {
+            let mut keys = Vec::with_capacity(files.len());
+            let wanted = files.iter().filter(|file| self.has_flavor(**file, first));
+            wanted.for_each(|file| self.expand(*file, dims, |key| keys.push(key)));
+            keys.dedup();
+            keys
+        })
+        .concat();
+        if !self.skipped.is_empty() {
+            keys.retain(|key| !self.is_skipped(key, step));
+        }
+        let place = |key: &Key| (self.ranks.sorting(key, &self.graph.table.order), *key);
+        // most often they come sorted
+        if !keys.is_sorted_by_key(place) {
+            keys.sort_by_cached_key(place);
+        }
+        keys.dedup();
+        keys
     }
 
-    fn add_task(&mut self, step: usize, output: usize, key: Key, first_need: usize) {
-        let id = TaskId(self.graph.tasks.len() as u32);
-        let needs = first_need as u32..self.graph.needs.len() as u32;
-        let output = self.add_file(output, key, Some(id));
-        self.graph.tasks.push(Task { step: step as u16, key, output, needs });
+    /// What the tasks of these keys need.
+    fn needs_of(&self, keys: &[Key], slots: &[Slot], lookups: &[Lookup]) -> Found {
+        let mut found = Found { last: vec![FileId(0); self.by_kind.len()], ..Found::default() };
+        for key in keys {
+            let first = found.needs.len();
+            let lacking =
+                (0..slots.len()).find(|slot| !self.add_needs(&mut found, *slot, &lookups[*slot], &slots[*slot], key));
+            if lacking.is_some() {
+                found.needs.truncate(first);
+            }
+            found.tasks.push(lacking.map_or(Ok(found.needs.len() as u32), Err));
+        }
+        found
+    }
+
+    fn add_tasks(&mut self, step: usize, keys: &[Key], found: Found, is_new: bool) {
+        let output = self.graph.table.steps[step].output;
+        let (needs, alternatives) = (self.graph.needs.len() as u32, self.graph.alternatives.len() as u32);
+        self.graph.alternatives.extend(found.alternatives);
+        self.graph.needs.extend(found.needs.into_iter().map(|need| Need {
+            alternatives: need.alternatives.start + alternatives..need.alternatives.end + alternatives,
+            ..need
+        }));
+        let mut start = needs;
+        for (key, task) in keys.iter().zip(found.tasks) {
+            let end = match task {
+                Ok(end) => needs + end,
+                Err(slot) => {
+                    let lacks = self.graph.table.steps[step].inputs[slot].file;
+                    let lacks = self.graph.table.files[lacks].name.clone();
+                    let task = self.graph.name_of(output, key);
+                    self.graph.unplanned.push(Unplanned { task, lacks });
+                    continue;
+                }
+            };
+            let id = TaskId(self.graph.tasks.len() as u32);
+            let output = match is_new {
+                true => self.push_file(output, *key, Some(id)),
+                false => self.add_file(output, *key, Some(id)),
+            };
+            self.graph.tasks.push(Task { step: step as u16, output, needs: start..end });
+            start = end;
+        }
     }
 
     /// The files of an input's kind whose exposure has one of its flavours.
@@ -227,27 +316,28 @@ impl Builder {
         self.flavors.get(&at).map(String::as_str)
     }
 
-    /// The keys `dims` that a file covers: its own, or those of the cameras that it holds or the bricks that it touches.
-    fn expand(&self, file: FileId, dims: Dims) -> Vec<Key> {
-        let key = self.graph.file(file).key;
-        let missing = dims.without(key.dims());
+    /// Visits the keys `dims` that a file covers: its own, or those of the cameras that it holds or the bricks that it
+    /// touches.
+    fn expand(&self, file: FileId, dims: Dims, mut visit: impl FnMut(Key)) {
+        let File { kind, key, .. } = *self.graph.file(file);
+        let missing = dims.without(self.graph.table.files[usize::from(kind)].dims);
         let space = &self.graph.space;
         if missing.is_empty() {
-            return vec![key.project(dims)];
+            return visit(key.project(dims));
         }
         if missing.has(self.dims.camera) {
             let cameras = self.cameras.get(&file).map_or(&[][..], Vec::as_slice);
-            return cameras.iter().map(|c| space.with(key, self.dims.camera, *c).project(dims)).collect();
+            return cameras.iter().for_each(|c| visit(space.with(key, self.dims.camera, *c).project(dims)));
         }
         let (true, Some(night), Some(expid)) =
             (missing.has(self.dims.brick), key.get(self.dims.night), key.get(self.dims.expid))
         else {
-            return Vec::new();
+            return;
         };
         let own = key.get(self.dims.spectrograph);
         let bricks = self.bricks.get(&(night, expid)).map_or(&[][..], Vec::as_slice);
         let touching = bricks.iter().filter(|(s, _)| s.is_none() || own.is_none() || *s == own);
-        touching.map(|(_, brick)| space.with(key, self.dims.brick, *brick).project(dims)).collect()
+        touching.for_each(|(_, brick)| visit(space.with(key, self.dims.brick, *brick).project(dims)));
     }
 
     /// How to find an input's files by the keys that they share with the task.
@@ -263,80 +353,87 @@ impl Builder {
         if task.has(self.dims.brick) {
             dims = dims.or(Dims::one(self.dims.brick));
         }
-        let mut files: Map<Key, Vec<FileId>> = Map::default();
+        let mut files = Vec::new();
         for file in self.files_of(slot) {
-            for key in self.expand(file, dims) {
-                files.entry(key).or_default().push(file);
-            }
+            self.expand(file, dims, |key| files.push((key, file)));
         }
-        let order = &self.graph.table.order;
-        for list in files.values_mut() {
-            list.sort_by_cached_key(|id| self.ranks.sorting(&self.graph.file(*id).key, order));
-            list.dedup();
-        }
-        Lookup::Shared(dims, files)
+        let place = |id: &FileId| self.ranks.sorting(&self.graph.file(*id).key, &self.graph.table.order);
+        Lookup::Shared(dims, Shared::new(files, place))
     }
 
     /// Adds what a task needs of one input: for each need the files that serve it, best first; false if there is none.
-    fn add_needs(&mut self, index: usize, lookup: &Lookup, slot: &Slot, task: &Key) -> bool {
+    fn add_needs(&self, found: &mut Found, index: usize, lookup: &Lookup, slot: &Slot, task: &Key) -> bool {
         let (dims, files) = match lookup {
             Lookup::Own(dims) => {
-                let file = self.find(slot.file, task.project(*dims));
+                let file = self.find(&mut found.last, slot.file, task.project(*dims));
                 let file = file.filter(|file| self.has_flavor(*file, slot));
-                file.into_iter().for_each(|file| self.add_need(index, [file]));
+                file.into_iter().for_each(|file| found.add(index, &[file]));
                 return file.is_some();
             }
             Lookup::Shared(dims, files) => (dims, files),
         };
-        let files = files.get(&task.project(*dims)).map_or(&[][..], Vec::as_slice);
+        let files = files.of(&task.project(*dims));
         if slot.pick == Pick::All {
-            files.iter().for_each(|file| self.add_need(index, [*file]));
+            files.chunks(1).for_each(|file| found.add(index, file));
             return !files.is_empty();
+        }
+        if files.len() == 1 {
+            found.add(index, files);
+            return true;
         }
         // one need for each set of files that differ by their exposure only; files come sorted, so groups do too
         let expid = Dims::one(self.dims.expid);
+        let apart = self.graph.table.files[slot.file].dims.without(expid);
         let mut groups: Vec<(Key, Vec<FileId>)> = Vec::new();
         for file in files {
-            let key = self.graph.file(*file).key;
-            let apart = key.project(key.dims().without(expid));
+            let apart = self.graph.file(*file).key.project(apart);
             match groups.iter_mut().find(|(known, _)| *known == apart) {
                 Some((_, group)) => group.push(*file),
                 None => groups.push((apart, vec![*file])),
             }
         }
-        let any = !groups.is_empty();
-        for (_, group) in groups {
-            let group = self.by_preference(group, slot.pick, task);
-            self.add_need(index, group);
+        for (_, group) in &mut groups {
+            self.by_preference(group, slot.pick, task);
+            found.add(index, group);
         }
-        any
+        !groups.is_empty()
     }
 
-    /// The file of this kind and key. Tasks come in the order of their inputs: it often lies beside the last one found.
-    fn find(&mut self, kind: usize, key: Key) -> Option<FileId> {
-        let next = FileId(self.found[kind].0 + 1);
-        let beside = self.graph.files.get(next.0 as usize);
-        let is_it = beside.is_some_and(|file| usize::from(file.kind) == kind && file.key == key);
-        let file = if is_it { Some(next) } else { self.by_key[kind].get(&key).copied() };
-        self.found[kind] = file.unwrap_or(self.found[kind]);
-        file
+    /// The file of this kind and key. Tasks come in the order of their inputs: it often is the last one found or lies
+    /// beside it, else where it belongs among the sorted ones; a hash of all is made only where they are not sorted.
+    fn find(&self, last: &mut [FileId], kind: usize, key: Key) -> Option<FileId> {
+        let is_it = |id: &FileId| {
+            let file = self.graph.files.get(id.0 as usize);
+            file.is_some_and(|file| usize::from(file.kind) == kind && file.key == key)
+        };
+        let sorted = || {
+            let place = |key: &Key| self.ranks.sorting(key, &self.graph.table.order);
+            let place_of_key = place(&key);
+            let files = &self.by_kind[kind];
+            let at = files.partition_point(|file| place(&self.graph.file(*file).key) < place_of_key);
+            files.get(at).copied().filter(is_it)
+        };
+        let same_or_next = [last[kind], FileId(last[kind].0 + 1)].into_iter().find(is_it);
+        let found = same_or_next.or_else(sorted).or_else(|| self.index(kind).get(&key).copied());
+        last[kind] = found.unwrap_or(last[kind]);
+        found
     }
 
-    fn add_need(&mut self, slot: usize, alternatives: impl IntoIterator<Item = FileId>) {
-        let start = self.graph.alternatives.len() as u32;
-        self.graph.alternatives.extend(alternatives);
-        let end = self.graph.alternatives.len() as u32;
-        self.graph.needs.push(Need { slot: slot as u16, alternatives: start..end });
-    }
-
-    fn by_preference(&self, mut group: Vec<FileId>, pick: Pick, task: &Key) -> Vec<FileId> {
+    fn by_preference(&self, group: &mut [FileId], pick: Pick, task: &Key) {
         let number = |key: &Key| self.ranks.of(key, self.dims.expid);
         group.sort_by_key(|file| number(&self.graph.file(*file).key));
         if pick == Pick::Recent {
             let after = group.partition_point(|file| number(&self.graph.file(*file).key) < number(task));
             group[..after].reverse();
         }
-        group
+    }
+}
+
+impl Found {
+    fn add(&mut self, slot: usize, alternatives: &[FileId]) {
+        let start = self.alternatives.len() as u32;
+        self.alternatives.extend(alternatives);
+        self.needs.push(Need { slot: slot as u16, alternatives: start..self.alternatives.len() as u32 });
     }
 }
 
@@ -344,5 +441,5 @@ enum Lookup {
     /// The task's own keys name the one file.
     Own(Dims),
     /// The files by the keys that they share with the task.
-    Shared(Dims, Map<Key, Vec<FileId>>),
+    Shared(Dims, Shared),
 }

@@ -1,7 +1,9 @@
 //! What was tried before: the attempts at each task, from the logs, claims and records on disk.
 
 use crate::claim::{self, Found, Lease};
+use crate::disk::Folder;
 use crate::graph::{Graph, TaskId};
+use crate::hash::Map;
 use crate::parallel;
 use crate::production::Production;
 use crate::record::{Ending, Past};
@@ -46,21 +48,19 @@ pub fn record_path(production: &Production, graph: &Graph, task: TaskId, attempt
 /// The histories of all tasks that have one. Logs are listed before claims and claims before records are read, so that
 /// an attempt that starts or ends meanwhile is seen as running or done, never as dead.
 pub fn all(production: &Production, graph: &Graph, lease: &Lease) -> Vec<Option<Box<History>>> {
-    let mut tasks: HashMap<&str, Vec<TaskId>> = HashMap::new();
-    graph.ids().for_each(|task| tasks.entry(graph.folder(task)).or_default().push(task));
-    let folders: Vec<(&str, Vec<TaskId>)> = tasks.into_iter().collect();
-    let logged = parallel::map(&folders, |(folder, _)| logged(&production.logs().join(folder)));
+    let folders = by_folder(graph);
+    let logged = parallel::map_waiting(&folders, |(folder, _)| logged(&production.logs().join(folder)));
     let claims = claim::list(production, lease);
     let mut histories = vec![None; graph.tasks.len()];
     let work: Vec<_> = folders.iter().zip(&logged).filter(|(_, l)| !l.is_empty() || !claims.is_empty()).collect();
-    let found = parallel::map(&work, |((folder, tasks), logged)| {
+    let found = parallel::map_waiting(&work, |((folder, tasks), logged)| {
         let mut summary = Summary::open(production, folder);
         let mut history = |task: &TaskId| {
-            let last = logged.get(&graph.short_name(*task)).copied();
+            let name = graph.short_name(*task);
+            let last = logged.get(name.as_bytes()).copied();
             let claim = if claims.is_empty() { None } else { claims.get(&graph.name(*task)).cloned() };
             let tried = last.is_some() || claim.is_some();
-            let mut read = |record: &Path| summary.read(record);
-            tried.then(|| with_records(production, graph, *task, last.unwrap_or(0), claim, &mut read))
+            tried.then(|| with_records(last.unwrap_or(0), claim, |attempt| summary.read(&name, attempt)))
         };
         let found: Vec<_> = tasks.iter().filter_map(|task| Some((*task, Box::new(history(task)?)))).collect();
         summary.close();
@@ -72,6 +72,17 @@ pub fn all(production: &Production, graph: &Graph, lease: &Lease) -> Vec<Option<
     histories
 }
 
+/// The tasks of each folder of logs and records.
+fn by_folder(graph: &Graph) -> Vec<(&str, Vec<TaskId>)> {
+    let mut tasks: HashMap<&str, Vec<TaskId>> = HashMap::new();
+    let ids: Vec<TaskId> = graph.ids().collect();
+    // tasks of a night stand together in each step
+    for together in ids.chunk_by(|a, b| graph.folder(*a) == graph.folder(*b)) {
+        tasks.entry(graph.folder(together[0])).or_default().extend(together);
+    }
+    tasks.into_iter().collect()
+}
+
 /// The history of one task, where at least `known` attempts were made.
 pub fn of(production: &Production, graph: &Graph, task: TaskId, known: u32, lease: &Lease) -> History {
     let mut last = known;
@@ -81,35 +92,30 @@ pub fn of(production: &Production, graph: &Graph, task: TaskId, known: u32, leas
     let name = graph.name(task);
     let look = |number| claim::look(&claim::path(production, &name, number), number, lease);
     let claim = look(last + 1).or_else(|| look(last));
-    with_records(production, graph, task, last, claim, &mut |record: &Path| Past::read(record))
+    with_records(last, claim, |attempt| Past::read(&record_path(production, graph, task, attempt)))
 }
 
 /// The last attempt of each task that has a log in this folder (TASK.N.log).
-fn logged(folder: &Path) -> HashMap<String, u32> {
-    let mut last = HashMap::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let split = name.strip_suffix(".log").and_then(|stem| stem.rsplit_once('.'));
-        if let Some((task, Ok(number))) = split.map(|(task, number)| (task, number.parse::<u32>())) {
-            let most = last.entry(task.to_string()).or_insert(0);
+fn logged(folder: &Path) -> Map<Box<[u8]>, u32> {
+    let mut last = Map::<Box<[u8]>, u32>::default();
+    let Some(folder) = Folder::open(folder) else { return last };
+    folder.each_name(|name| {
+        let stem = name.strip_suffix(b".log").unwrap_or_default();
+        let Some(dot) = stem.iter().rposition(|byte| *byte == b'.') else { return };
+        let number = std::str::from_utf8(&stem[dot + 1..]).ok().and_then(|number| number.parse::<u32>().ok());
+        if let Some(number) = number {
+            let most = last.entry(stem[..dot].into()).or_insert(0);
             *most = number.max(*most);
         }
-    }
+    });
     last
 }
 
-fn with_records(
-    production: &Production,
-    graph: &Graph,
-    task: TaskId,
-    logged: u32,
-    claim: Option<Found>,
-    read: &mut impl FnMut(&Path) -> Option<Past>,
-) -> History {
+fn with_records(logged: u32, claim: Option<Found>, mut read: impl FnMut(u32) -> Option<Past>) -> History {
     let last = logged.max(claim.as_ref().map_or(0, |claim| claim.number));
     let mut history = History { last, claim, ..History::default() };
     for attempt in (1..=logged).rev() {
-        let Some(past) = read(&record_path(production, graph, task, attempt)) else { continue };
+        let Some(past) = read(attempt) else { continue };
         let done = past.ending == Ending::Done;
         if history.latest.is_none() {
             history.latest = Some(past);

@@ -90,7 +90,7 @@ impl Jobs {
     pub fn of(graph: &Graph, costs: &Costs) -> Self {
         let (groups, of_step) = groups(graph);
         let night = graph.space.dim("night").ok();
-        let night_of = |task: TaskId| night.and_then(|dim| graph.task(task).key.get(dim));
+        let night_of = |task: TaskId| night.and_then(|dim| graph.key(task).get(dim));
         let place = |task: TaskId| (of_step[usize::from(graph.task(task).step)], night_of(task));
         let mut sums: BTreeMap<(usize, Option<u32>), Sum> = BTreeMap::new();
         // the nights that a task without a night has a share in

@@ -75,10 +75,10 @@ impl Override {
         let of_step = table.files[table.steps[step].output].dims;
         let mut keys = Vec::new();
         for (name, value) in toml.keys {
-            let dim = space.dim(&name)?;
-            if !of_step.has(dim) {
-                return Err(Error::Usage(format!("tasks of {} have no {name}", toml.step)));
-            }
+            let Some(dim) = space.dim(&name).ok().filter(|dim| of_step.has(*dim)) else {
+                let keys: Vec<&str> = of_step.iter().map(|dim| space.name(dim)).collect();
+                return Err(Error::Usage(format!("tasks of {} have no {name}, but {}", toml.step, keys.join(", "))));
+            };
             let values = texts(value);
             if let Some(stranger) = values.iter().find(|value| !space.fits(dim, value)) {
                 return Err(Error::Usage(format!("'{stranger}' is no {name} ({})", space.form(dim))));
@@ -90,7 +90,7 @@ impl Override {
 
     /// Whether it is about this task.
     pub fn touches(&self, graph: &Graph, task: TaskId) -> bool {
-        let key: &Key = &graph.task(task).key;
+        let key: &Key = graph.key(task);
         let has =
             |(dim, values): &(usize, Vec<String>)| values.iter().any(|value| value == graph.space.text(key, *dim));
         usize::from(graph.task(task).step) == self.step && self.keys.iter().all(has)

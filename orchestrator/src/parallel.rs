@@ -1,9 +1,18 @@
-//! The same work on many items by a few threads; file systems, too, answer several at once.
+//! The same work on many items by a few threads.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What the work makes of each item, in the order of the items.
+/// What the work makes of each item, in the order of the items, by as many threads as there are cores.
 pub fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    map_by(std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 16), items, work)
+}
+
+/// The same for work that mostly waits for a file system: disks and servers answer many at once.
+pub fn map_waiting<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    map_by(16, items, work)
+}
+
+fn map_by<T: Sync, R: Send>(threads: usize, items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     if items.len() < 2 {
         return items.iter().map(work).collect();
     }
@@ -17,7 +26,6 @@ pub fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<
         }
         made
     };
-    let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 16);
     let mut made: Vec<(usize, R)> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads.min(items.len())).map(|_| scope.spawn(take_turns)).collect();
         let joined = workers.into_iter().map(|worker| worker.join());

@@ -40,6 +40,7 @@ enum ToRank {
 enum ToFirst {
     Here(Offer, Owner),
     Beat,
+    Idle(u32),
     Ended(u32, std::result::Result<Outcome, String>),
     Leaving,
 }
@@ -121,6 +122,7 @@ impl<'p> Others<'p> {
                     other.owner = Some(owner);
                     news.push(News::Came(rank, offer));
                 }
+                Some(ToFirst::Idle(task)) => news.push(News::Idle(task)),
                 Some(ToFirst::Ended(task, outcome)) => {
                     if let Some(order) = other.orders.remove(&task) {
                         news.push(News::Ended(
@@ -248,8 +250,14 @@ impl<'p, 'scope, 'env> Worker<'p, 'scope, 'env> {
 
     /// Tells rank 0 what happened.
     fn tell(&mut self, signals: &signals::Watched) {
-        while let Some((task, outcome)) = self.local.ended(POLL) {
-            send(self.post, 0, &ToFirst::Ended(task, outcome.map_err(|error| error.to_string())));
+        while let Some(news) = self.local.news(POLL) {
+            match news {
+                News::Ended(task, outcome) => {
+                    send(self.post, 0, &ToFirst::Ended(task, outcome.map_err(|error| error.to_string())));
+                }
+                News::Idle(task) => send(self.post, 0, &ToFirst::Idle(task)),
+                News::Came(..) | News::Left(..) => {}
+            }
         }
         if self.beat.elapsed() >= BEAT {
             self.beat = Instant::now();

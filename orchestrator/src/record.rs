@@ -1,10 +1,12 @@
 //! The record of one attempt at a task: run/records/FOLDER/TASK.N.json. Written once, by the process that ran it.
 
 use crate::disk::Stamp;
+use crate::hash::Mix;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::hash::Hasher;
 use std::io::Write;
 use std::path::Path;
 
@@ -37,7 +39,7 @@ pub struct FileRecord {
 }
 
 /// A file as an attempt saw it, in few bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
     /// Of the path, root as a symbol.
     pub path: u64,
@@ -59,20 +61,31 @@ impl Seen {
     }
 }
 
-/// A number that stands for a list of texts: the first 8 bytes of their BLAKE3 checksum.
-pub fn digest<'a>(texts: impl IntoIterator<Item = &'a str>) -> u64 {
-    let mut hasher = blake3::Hasher::new();
-    for text in texts {
-        hasher.update(&(text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
+/// A number that stands for a list of texts, to tell whether it changed.
+#[derive(Debug, Default)]
+pub struct Digest(Mix);
+
+impl Digest {
+    /// One text more.
+    pub fn add(&mut self, text: &str) {
+        self.0.write(text.as_bytes());
     }
-    let mut first = [0u8; 8];
-    first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
-    u64::from_le_bytes(first)
+
+    /// The number.
+    pub fn number(&self) -> u64 {
+        self.0.finish()
+    }
+}
+
+/// That of a list.
+pub fn digest<'a>(texts: impl IntoIterator<Item = &'a str>) -> u64 {
+    let mut digest = Digest::default();
+    texts.into_iter().for_each(|text| digest.add(text));
+    digest.number()
 }
 
 /// What states need of a record, in few bytes: there may be a million.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Past {
     /// 1, 2, ...
     pub attempt: u32,

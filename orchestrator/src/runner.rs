@@ -1,6 +1,6 @@
 //! Runs tasks: each starts as soon as its inputs are there, as many at once as there are cores, until none is left.
 
-use crate::attempt::{Job, Outcome};
+use crate::attempt::{self, Job, Outcome};
 use crate::board::Board;
 use crate::child::Children;
 use crate::costs::Costs;
@@ -95,9 +95,10 @@ struct Runner<'a> {
     board: Board<'a>,
     graph: &'a Graph,
     settings: &'a Settings,
-    // tasks that may start, the longest first; those that this run works on; those that others run
+    // tasks that may start, the longest first; those that this run works on, with their seats until the program has
+    // ended; those that others run
     ready: BTreeSet<(Reverse<u64>, TaskId)>,
-    running: HashMap<TaskId, Grant>,
+    running: HashMap<TaskId, Option<Grant>>,
     elsewhere: BTreeSet<TaskId>,
     // tasks that the system failed, and when they are tried again
     paused: HashMap<TaskId, Instant>,
@@ -107,6 +108,9 @@ struct Runner<'a> {
     matters: Vec<bool>,
     tried: BTreeSet<TaskId>,
     progress: Progress,
+    // for each step: tasks in `ready`; whether one was tried since the states were last written down; whether they were
+    queued: Vec<usize>,
+    undumped: Vec<bool>,
     dumped: Vec<bool>,
     ran: usize,
 }
@@ -176,21 +180,21 @@ impl<'a> Runner<'a> {
         let of = |test: &dyn Fn(TaskId) -> bool| graph.ids().filter(|t| test(*t)).collect::<BTreeSet<TaskId>>();
         let costs = Costs::of(board.production, graph);
         let ready = of(&|t| board.is_wanted(t) && board.verdict(t).runnable);
-        let ready = ready.into_iter().map(|task| rank_of(&costs, graph, task)).collect();
         let mut seats = Seats::default();
         seats.add(0, Offer::own(settings.jobs, settings.cores));
         let matters = matters(&board);
         let elsewhere = of(&|t| matters[t.0 as usize] && board.verdict(t).state == State::Running);
-        let open = of(&|t| board.is_wanted(t) && !matches!(board.verdict(t).state, State::Done | State::Failed)).len();
+        let is_open = |t: &TaskId| !matches!(board.verdict(*t).state, State::Done | State::Failed);
+        let open = graph.ids().filter(|task| board.is_wanted(*task) && is_open(task)).count();
         let log = settings
             .log
             .as_ref()
             .map(|path| std::fs::File::options().create(true).append(true).open(path).map_err(Error::io("open", path)));
         let progress = Progress::new(open as u64, log.transpose()?);
-        Ok(Self {
+        let mut runner = Self {
             graph,
             settings,
-            ready,
+            ready: BTreeSet::new(),
             elsewhere,
             matters,
             seats,
@@ -199,10 +203,14 @@ impl<'a> Runner<'a> {
             running: HashMap::new(),
             paused: HashMap::new(),
             tried: BTreeSet::new(),
+            queued: vec![0; graph.table.steps.len()],
+            undumped: vec![false; graph.table.steps.len()],
             dumped: vec![false; graph.table.steps.len()],
             ran: 0,
             board,
-        })
+        };
+        ready.into_iter().for_each(|task| runner.queue(task));
+        Ok(runner)
     }
 
     fn has_work(&self, stopping: bool) -> bool {
@@ -215,17 +223,17 @@ impl<'a> Runner<'a> {
         loop {
             let (_, task) = *self.ready.first()?;
             let Some(inputs) = self.board.inputs(task) else {
-                self.ready.pop_first();
+                self.unqueue(task);
                 continue;
             };
             let contenders = (self.running.len() + self.ready.len()).min(self.seats.total());
             let grant = self.seats.take(self.graph.step(task).cores, contenders)?;
-            self.ready.pop_first();
+            self.unqueue(task);
             let number = self.board.history(task).last + 1;
             self.board.start(task);
             let order = Order { task: task.0, job: self.job(task, number, &inputs, &grant) };
             let rank = grant.rank;
-            self.running.insert(task, grant);
+            self.running.insert(task, Some(grant));
             self.show_running();
             return Some((rank, order));
         }
@@ -259,17 +267,26 @@ impl<'a> Runner<'a> {
                 self.seats.remove(rank);
                 self.progress.say(&format!("rank {rank} {why}"));
             }
+            News::Idle(task) => self.idle(TaskId(task)),
             News::Ended(task, outcome) => return self.ended(TaskId(task), outcome?),
         }
         Ok(())
     }
 
-    fn ended(&mut self, task: TaskId, outcome: Outcome) -> Result<()> {
-        if let Some(grant) = self.running.remove(&task) {
+    /// Gives back the seats of a task whose program has ended.
+    fn idle(&mut self, task: TaskId) {
+        if let Some(grant) = self.running.get_mut(&task).and_then(Option::take) {
             self.seats.give_back(&grant);
         }
+    }
+
+    fn ended(&mut self, task: TaskId, outcome: Outcome) -> Result<()> {
+        self.idle(task);
+        self.running.remove(&task);
         if let Outcome::Ran(..) = outcome {
             self.tried.insert(task);
+            let step = usize::from(self.graph.task(task).step);
+            self.undumped[step] = !self.dumped[step];
         }
         self.update(task);
         if let Outcome::Ran(ending @ (Ending::Done | Ending::Failed | Ending::System), reason, seconds) = outcome {
@@ -296,9 +313,9 @@ impl<'a> Runner<'a> {
                 None => _ = self.paused.remove(&task),
             }
             if verdict.runnable && self.board.is_wanted(task) && !self.tried.contains(&task) {
-                self.ready.insert(rank_of(&self.costs, self.graph, task));
+                self.queue(task);
             } else {
-                self.ready.remove(&rank_of(&self.costs, self.graph, task));
+                self.unqueue(task);
             }
         }
     }
@@ -329,16 +346,23 @@ impl<'a> Runner<'a> {
 
     /// Writes the states down when a step that had tasks has none left.
     fn dump_ended_steps(&mut self) -> Result<()> {
-        let open = self.ready.iter().map(|(_, task)| task).chain(self.running.keys()).chain(&self.elsewhere);
-        let earliest = open.map(|task| usize::from(self.graph.task(*task).step)).min();
+        let step_of = |task: &TaskId| usize::from(self.graph.task(*task).step);
+        let queued = self.queued.iter().position(|tasks| *tasks > 0);
+        let earliest = self.running.keys().chain(&self.elsewhere).map(step_of).chain(queued).min();
         let Some(earliest) = earliest else { return Ok(()) };
-        let ended: Vec<usize> = self.tried.iter().map(|task| usize::from(self.graph.task(*task).step)).collect();
-        let newly: Vec<usize> = ended.into_iter().filter(|step| *step < earliest && !self.dumped[*step]).collect();
-        if newly.is_empty() {
-            return Ok(());
-        }
-        newly.into_iter().for_each(|step| self.dumped[step] = true);
-        self.dump()
+        let ended: Vec<usize> = (0..earliest).filter(|step| std::mem::take(&mut self.undumped[*step])).collect();
+        ended.iter().for_each(|step| self.dumped[*step] = true);
+        if ended.is_empty() { Ok(()) } else { self.dump() }
+    }
+
+    fn queue(&mut self, task: TaskId) {
+        let is_new = self.ready.insert(rank_of(&self.costs, self.graph, task));
+        self.queued[usize::from(self.graph.task(task).step)] += usize::from(is_new);
+    }
+
+    fn unqueue(&mut self, task: TaskId) {
+        let was_there = self.ready.remove(&rank_of(&self.costs, self.graph, task));
+        self.queued[usize::from(self.graph.task(task).step)] -= usize::from(was_there);
     }
 
     fn dump(&self) -> Result<()> {
@@ -379,17 +403,20 @@ impl<'a> Runner<'a> {
         Ok(Summary { states, ran: self.ran, stopped: stop.signal, whole })
     }
 
-    /// Removes the claims of processes that died after their task was done. A claim whose log exists can go: its number
-    /// is never taken again.
+    /// Removes the claims of processes that died after their task was done, and what they were writing. A claim whose log
+    /// exists can go: its number is never taken again.
     fn sweep_claims(&self) {
+        let production = self.board.production;
         for task in self.graph.ids() {
             let dead = self.board.history(task).claim.as_ref().filter(|claim| !claim.alive);
             let Some(number) = dead.map(|claim| claim.number) else { continue };
-            if history::log_path(self.board.production, self.graph, task, number).exists() {
-                claim::release(self.board.production, &self.graph.name(task), number);
+            attempt::remove_record_leftovers(&history::record_path(production, self.graph, task, number));
+            attempt::remove_leftovers(&self.board.path(self.graph.task(task).output));
+            if history::log_path(production, self.graph, task, number).exists() {
+                claim::release(production, &self.graph.name(task), number);
             }
         }
-        claim::sweep(self.board.production);
+        claim::sweep(production);
         for folder in [self.board.production.run(), self.board.production.summaries()] {
             production::sweep(&folder);
         }

@@ -22,7 +22,7 @@ pub fn tasks(graph: &Graph, words: &[String]) -> Result<Vec<TaskId>> {
 }
 
 fn fits(graph: &Graph, task: TaskId, word: &str) -> bool {
-    let key = &graph.task(task).key;
+    let key = graph.key(task);
     let has = |name: &str, value: &str| {
         // exposure numbers may be written without their zeros
         let of_task = graph.space.dim(name).map_or("", |dim| graph.space.text(key, dim));

@@ -31,7 +31,7 @@ impl Slice {
         };
         let mut slice = Self { inside: Vec::with_capacity(graph.tasks.len()) };
         for id in graph.ids() {
-            let key = &graph.task(id).key;
+            let key = graph.key(id);
             let has_all = limits.iter().all(|(dim, _)| key.get(*dim).is_some());
             let by_inputs = || {
                 let mut files = graph.needs(id).iter().flat_map(|need| graph.alternatives(need));

@@ -54,6 +54,8 @@ pub struct Pattern {
     pub root: Root,
     /// The path relative to the root.
     pub pieces: Vec<Piece>,
+    /// Its last component.
+    pub name: Vec<Piece>,
     /// The keys that its folder depends on.
     pub folder: Dims,
 }
@@ -385,10 +387,13 @@ impl Pattern {
         for piece in pieces(rest)? {
             keyed.push(if let Piece::Name(name) = piece { Piece::Key(space.dim(&name)?) } else { piece });
         }
-        let in_folder = |piece: &&Piece| matches!(piece, Piece::Text(text) if text.contains('/'));
-        let name = keyed.iter().rposition(|piece| in_folder(&piece)).unwrap_or(0);
-        let folder = dims_of(&keyed[..name]);
-        Ok(Self { root, pieces: keyed, folder })
+        let slash = keyed.iter().rposition(|piece| matches!(piece, Piece::Text(text) if text.contains('/')));
+        let folder = dims_of(&keyed[..slash.unwrap_or(0)]);
+        let mut name = keyed[slash.unwrap_or(0)..].to_vec();
+        if let Some(Piece::Text(text)) = name.first_mut() {
+            text.drain(..text.rfind('/').map_or(0, |slash| slash + 1));
+        }
+        Ok(Self { root, pieces: keyed, name, folder })
     }
 
     fn dims(&self) -> Dims {
@@ -402,32 +407,35 @@ impl Pattern {
         path
     }
 
-    /// The same, at the end of a text.
-    pub fn render_onto(&self, space: &Space, key: &Key, path: &mut String) {
-        for piece in &self.pieces {
-            match piece {
-                Piece::Text(text) | Piece::Name(text) => path.push_str(text),
-                Piece::Key(dim) => path.push_str(space.text(key, *dim)),
-            }
-        }
+    /// The path relative to the root, at the end of a text.
+    pub fn render_onto(&self, space: &Space, key: &Key, text: &mut String) {
+        render(&self.pieces, space, key, text);
+    }
+
+    /// The last component of the path, at the end of a text.
+    pub fn name_onto(&self, space: &Space, key: &Key, text: &mut String) {
+        render(&self.name, space, key, text);
     }
 
     /// A regular expression for the last component of the path, with a group for each key in it.
     pub fn file_name_expression(&self, space: &Space) -> String {
         let mut expression = String::from("^");
-        for piece in &self.pieces {
+        for piece in &self.name {
             match piece {
-                Piece::Text(text) | Piece::Name(text) => {
-                    if let Some((_, name)) = text.rsplit_once('/') {
-                        expression = format!("^{}", regex::escape(name));
-                    } else {
-                        expression.push_str(&regex::escape(text));
-                    }
-                }
+                Piece::Text(text) | Piece::Name(text) => expression.push_str(&regex::escape(text)),
                 Piece::Key(dim) => expression.push_str(&format!("(?<k{dim}>{})", space.form(*dim))),
             }
         }
         expression + "$"
+    }
+}
+
+fn render(pieces: &[Piece], space: &Space, key: &Key, text: &mut String) {
+    for piece in pieces {
+        match piece {
+            Piece::Text(piece) | Piece::Name(piece) => text.push_str(piece),
+            Piece::Key(dim) => text.push_str(space.text(key, *dim)),
+        }
     }
 }
 

@@ -191,7 +191,7 @@ fn a_job_that_slurm_forgot_is_not_waited_for() {
 /// SPECMILL_NEED_SLURM set.
 fn real_slurm() -> Option<()> {
     let up = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/slurm-up");
-    let output = Command::new(up).output().unwrap();
+    let output = Command::new(up).args(["--nodes", "2"]).output().unwrap();
     if !output.status.success() {
         let why = text(&output.stderr);
         assert!(std::env::var_os("SPECMILL_NEED_SLURM").is_none(), "no Slurm here: {why}");
@@ -202,10 +202,17 @@ fn real_slurm() -> Option<()> {
 }
 
 /// A production whose jobs know the world of the test.
-fn on_slurm(world: &World) {
+fn on_slurm(world: &World, options: &[&str]) {
     let env = world.root.join("env");
     fs::write(&env, format!("export WORLD=\"{}\"\n", world.root.display())).unwrap();
-    world.pipe(&["--env", env.to_str().unwrap()]);
+    world.pipe(&[&["--env", env.to_str().unwrap()], options].concat());
+}
+
+fn sbatch(world: &World, script: &str) -> String {
+    let script = world.prod(&format!("run/scripts/{script}"));
+    let output = Command::new("sbatch").arg("--parsable").arg(script).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    text(&output.stdout).trim().to_string()
 }
 
 fn jobs_of(world: &World, format: &str) -> Vec<String> {
@@ -235,7 +242,7 @@ fn a_production_runs_through_a_real_slurm() {
         return;
     }
     let world = two_nights();
-    on_slurm(&world);
+    on_slurm(&world, &[]);
     world.order("fail-frame-b0-00000003");
     let output = submit(&world, "run_slurm_all.sh");
     assert!(output.status.success(), "{output:?}");
@@ -278,25 +285,45 @@ fn a_job_whose_time_is_nearly_up_ends_cleanly() {
     let world = World::new();
     let exposures: Vec<(&str, u32)> = (0..12).map(|n| if n == 0 { ("arc", 1) } else { ("flat", n + 1) }).collect();
     world.night("20260101", &exposures, &["b0"]);
-    on_slurm(&world);
+    on_slurm(&world, &[]);
     assert_eq!(world.run(&["--last", "psfcombine"]).0, 0);
     (2..=12).for_each(|n| world.order(&format!("slow-frame-b0-{n:08}")));
     let _ = fs::remove_file(world.root.join("runs"));
-    let id = text(
-        &Command::new("sbatch")
-            .arg("--parsable")
-            .arg(world.prod("run/scripts/extract_all.slurm"))
-            .output()
-            .unwrap()
-            .stdout,
-    );
+    let id = sbatch(&world, "extract_all.slurm");
     wait_for(60, "the job does not start", || !world.runs().is_empty());
-    assert!(Command::new("scancel").args(["--batch", "--signal=USR1", id.trim()]).status().unwrap().success());
+    assert!(Command::new("scancel").args(["--batch", "--signal=USR1", &id]).status().unwrap().success());
     wait_for_jobs(&world);
     let ran = world.runs().len() as u32;
     assert!(ran < 11, "no task is started after the signal");
     assert_eq!(world.counts()["extract"]["done"], ran, "what ran may end");
     assert_eq!(fs::read_dir(world.prod("run/claims")).unwrap().count(), 0);
-    let log = fs::read_to_string(world.prod(&format!("run/logs/extract_all_slurm_{}.log", id.trim()))).unwrap();
+    let log = fs::read_to_string(world.prod(&format!("run/logs/extract_all_slurm_{id}.log"))).unwrap();
     assert!(log.contains("time was nearly up"), "{log}");
+}
+
+#[test]
+fn the_nodes_of_a_job_share_its_tasks_out() {
+    if real_slurm().is_none() {
+        return;
+    }
+    let nodes = Command::new("sinfo").args(["--noheader", "--format=%D"]).output().unwrap();
+    if text(&nodes.stdout).trim() == "1" {
+        eprintln!("SKIPPED: this Slurm has one node (scripts/slurm-up --nodes 2 starts one of two)");
+        return;
+    }
+    let world = World::new();
+    let exposures: Vec<(&str, u32)> = (0..12).map(|n| if n == 0 { ("arc", 1) } else { ("flat", n + 1) }).collect();
+    world.night("20260101", &exposures, &["b0"]);
+    // tasks that are said to take hours are worth two nodes
+    on_slurm(&world, &["--time-scale", "300", "--max-nodes", "2"]);
+    assert_eq!(world.run(&["--last", "psfcombine"]).0, 0);
+    (2..=12).for_each(|n| world.order(&format!("slow-frame-b0-{n:08}")));
+    let id = sbatch(&world, "extract_all.slurm");
+    wait_for_jobs(&world);
+    assert_eq!(world.counts()["extract"]["done"], 11);
+    // the desi_pipe_run of each node says how many it ran; together they ran each once
+    let log = fs::read_to_string(world.prod(&format!("run/logs/extract_all_slurm_{id}.log"))).unwrap();
+    let ran = log.lines().filter_map(|line| line.split("this run ran ").nth(1)?.trim().parse::<u32>().ok());
+    let ran: Vec<u32> = ran.collect();
+    assert!(ran.len() == 2 && ran.iter().sum::<u32>() == 11 && !ran.contains(&0), "{log}");
 }

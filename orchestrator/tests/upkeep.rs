@@ -160,6 +160,12 @@ fn a_damaged_fits_file_is_not_taken_for_hand_made() {
     assert!(state == "stale" && reason.contains("damaged") && reason.contains("truncated"), "{state}: {reason}");
     assert_eq!(world.run(&[]).0, 0);
     assert_eq!(fs::read(&sky).unwrap(), made);
+    // a flipped bit, in a file that is no FITS file any more
+    let mut flipped = made.clone();
+    flipped[3] ^= 1;
+    fs::write(&sky, &flipped).unwrap();
+    let (state, reason) = world.state("sky-b0-00000003");
+    assert!(state == "stale" && reason.contains("not what was written"), "{state}: {reason}");
     // a copy of the same bytes is the same product
     fs::remove_file(&sky).unwrap();
     fs::write(&sky, &made).unwrap();
