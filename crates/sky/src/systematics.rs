@@ -45,19 +45,18 @@ fn shape(sky: &[f64], wave: &[f64]) -> Vec<f64> {
     (0..sky.len()).map(|j| slope(j).powi(2) + (FLUX_ERROR * sky[j]).powi(2)).collect()
 }
 
-/// The most likely squared wavelength error of all lines, if it is significantly above 0: where the derivative of the
-/// likelihood by it is 0. Lines count by how much of their variance it would be.
+/// The squared wavelength error of the typical line: the weighted median of what each tells, if significantly above 0.
 fn shared_error(lines: &[Line]) -> f64 {
-    let sum = |square: f64, term: fn(f64, f64) -> f64| -> f64 {
-        let of_bin = |(residual, variance, shape): &(f64, f64, f64)| {
-            let variance = variance + square * shape;
-            term(residual / variance - 1.0, shape / variance)
-        };
-        lines.iter().flat_map(|l| l.fibers.iter().flatten()).map(of_bin).sum()
-    };
-    let derivative = |square: f64| sum(square, |excess, share| excess * share);
-    let error = sum(0.0, |_, share| 2.0 * share * share).sqrt();
-    if derivative(0.0) > COMMON_NSIG * error { least(|s| derivative(s) <= 0.0) } else { 0.0 }
+    let mut told: Vec<(f64, f64)> = lines.iter().map(Line::told).filter(|(_, weight)| *weight > 0.0).collect();
+    told.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let total: f64 = told.iter().map(|t| t.1).sum();
+    let mut below = 0.0;
+    let median = told.iter().find(|(_, weight)| {
+        below += weight;
+        below >= 0.5 * total
+    });
+    // a median scatters by 1.25 of what a mean does
+    median.map(|m| m.0).filter(|m| *m > COMMON_NSIG * 1.25 / total.sqrt()).unwrap_or(0.0)
 }
 
 /// The least squared error at which something holds that holds from there on.
@@ -102,6 +101,18 @@ impl Line {
             (sum / bins.len() as f64).min(WORST)
         };
         self.fibers.iter().map(reduced).sum::<f64>() / self.fibers.len() as f64
+    }
+
+    /// The squared wavelength error that the excess of the residuals tells, negative where they are small by chance, and its inverse
+    /// variance.
+    fn told(&self) -> (f64, f64) {
+        let (mut excess, mut weight) = (0.0, 0.0);
+        for (residual, variance, shape) in self.fibers.iter().flatten() {
+            let share = shape / variance;
+            excess += (residual / variance - 1.0) * share;
+            weight += share * share;
+        }
+        (excess / weight, 0.5 * weight)
     }
 
     /// Statistical error of [`Line::chi2`].
