@@ -210,3 +210,19 @@ fn any_arm_may_be_missing() {
         }
     }
 }
+
+/// A star whose colour is not that of its own lines (variable, blended, behind a cloud of dust) is left out while there are
+/// others, and kept where it is one of three.
+#[test]
+fn a_colour_that_no_model_of_the_lines_has_is_told() {
+    let grid = StarGrid::builtin();
+    let stars = [(node(&grid, 6500.0, 4.0, -1.0), 0.0); 6];
+    let mut frame = scene(&grid, &stars, 16.5);
+    let mut blue = frame.fibermap.table.floats("FLUX_G").unwrap();
+    blue[1] *= 1.15;
+    frame.fibermap.table.set("FLUX_G", "", ColumnData::F64(blue));
+    let few = calibrate::frame_rows(&frame, &[0, 1, 2]);
+    let [all, few] = [frame, few].map(|f| run(candidates::collect(&[f]), &grid, &Params::default()).unwrap().fibers);
+    assert_eq!(all, [0, 2, 3, 4, 5]);
+    assert_eq!(few, [0, 1, 2]);
+}
