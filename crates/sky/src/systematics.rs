@@ -13,7 +13,7 @@ const HALVINGS: usize = 24;
 const WINDOW: usize = 2;
 const REACH: usize = 3;
 /// Most that the reduced chi2 of a fibre counts: one that is bad by itself tells nothing of the others.
-const WORST: f64 = 4.0;
+const WORST: f64 = 9.0;
 /// What all lines have in common counts from this many of its errors on, what a single one has from this many.
 const COMMON_NSIG: f64 = 3.0;
 const SINGLE_NSIG: f64 = 1.5;
