@@ -194,7 +194,8 @@ impl Window {
         let others: [&[Lane]; ROWS - 1] = std::array::from_fn(|k| lanes(&self.rows[(y + 1 + k) % ROWS].mean));
         let limits = |i: usize, median: Lane| -> Lane {
             let (count, noise) = (lanes(&own.beside_count)[i], lanes(&own.beside_noise)[i]);
-            std::array::from_fn(|j| line(variance(median[j], count[j], noise[j])))
+            // a row without a pixel beside has no limit, but rows without any mean stay out
+            std::array::from_fn(|j| line(variance(median[j], count[j], noise[j])).min(f32::MAX))
         };
         for (i, (out, median)) in out.as_chunks_mut::<LANES>().0.iter_mut().zip(lanes(medians)).enumerate() {
             let limit = limits(i, *median);
@@ -424,5 +425,20 @@ mod tests {
         image[[50, 17]] = f32::NAN;
         assert_eq!(masked, expected_electrons(image.view(), good.view(), noise.view()));
         assert!(masked.iter().all(|v| v.is_finite()));
+    }
+    /// Columns and rows without any good pixel, next to each other and to good ones: every prediction is a number.
+    #[test]
+    fn where_all_pixels_are_bad_the_prediction_is_a_number() {
+        let (image, noise) = (fibres(), Array2::from_elem(SHAPE, 3.0));
+        let is_good = |(y, x): (usize, usize)| {
+            !(20..34).contains(&x) && !(50..75).contains(&y) && (x + y) % 5 > 0 && (x < 50 || y % 2 == 0)
+        };
+        let good = Array2::from_shape_fn(SHAPE, is_good);
+        let expected = expected_electrons(image.view(), good.view(), noise.view());
+        assert!(
+            expected.iter().all(|v| v.is_finite()),
+            "{} are none",
+            expected.iter().filter(|v| !v.is_finite()).count()
+        );
     }
 }
