@@ -138,8 +138,10 @@ fn extracted_sky_fibres_pull_as_their_errors_say() {
                 for i in (10..ivar.len() - 10).filter(|&i| ivar[i] > 0.0) {
                     let flux = f64::from(frame.flux[(row, i)]);
                     pulls.push((flux - f64::from(expected.flux[(row, i)])) * ivar[i].sqrt());
-                    // between the lines averaging over bins does no harm, and R x truth is what should come out
-                    continuum.extend((through_r[i] < smooth).then(|| (flux - through_r[i]) * ivar[i].sqrt()));
+                    // between the lines averaging over bins does no harm, and R x truth is what should come out; it broadens a
+                    // line by a bin or two
+                    let clear = through_r[i - 2..=i + 2].iter().all(|t| *t < smooth);
+                    continuum.extend(clear.then(|| (flux - through_r[i]) * ivar[i].sqrt()));
                 }
             }
         }
@@ -147,7 +149,7 @@ fn extracted_sky_fibres_pull_as_their_errors_say() {
             let (mean, width) = moments(&pulls);
             println!("{camera}, {what}: {} pulls, mean {mean:.4}, width {width:.4}", pulls.len());
             assert!(mean.abs() < 0.05, "{camera}, {what}: mean of the pulls {mean}");
-            assert!((width - 1.0).abs() < 0.05, "{camera}, {what}: width of the pulls {width}");
+            assert!((width - 1.0).abs() < 0.03, "{camera}, {what}: width of the pulls {width}");
         }
     }
 }

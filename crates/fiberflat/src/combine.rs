@@ -35,6 +35,9 @@ pub enum Error {
     /// No flat at all.
     #[error("no flat is given")]
     Nothing,
+    /// The flats contradict each other everywhere, or none of them is good anywhere.
+    #[error("no bin is left: the flats are masked or contradict each other in every bin")]
+    NoBin,
 }
 
 /// The mean of flats of one camera: of each bin the mean, weighted by the inverse variance, of those within 6 sigma
@@ -42,8 +45,16 @@ pub enum Error {
 /// leaves wrong (`params.systematic_error`) does not average out.
 ///
 /// # Errors
-/// [`Error::Nothing`]; [`Error::Mismatch`] of cameras, wavelengths or fibres.
+/// [`Error::Nothing`]; [`Error::Mismatch`] of cameras, wavelengths or fibres; [`Error::NoBin`].
 pub fn average(flats: &[&Fiberflat], params: &Params) -> Result<Fiberflat, Error> {
+    with_a_good_bin(mean(flats, params)?)
+}
+
+fn with_a_good_bin(flat: Fiberflat) -> Result<Fiberflat, Error> {
+    if flat.ivar.iter().any(|w| *w > 0.0) { Ok(flat) } else { Err(Error::NoBin) }
+}
+
+fn mean(flats: &[&Fiberflat], params: &Params) -> Result<Fiberflat, Error> {
     let first = *flats.first().ok_or(Error::Nothing)?;
     for (k, flat) in flats.iter().enumerate() {
         let mismatch = |what| Err(Error::Mismatch { first: 0, second: k, what });
@@ -109,7 +120,8 @@ fn mean_of_bin(flats: &[&Fiberflat], at: (usize, usize), systematic: f64) -> (f6
 /// more than a quarter become BADFLAT.
 ///
 /// # Errors
-/// [`Error::Nothing`]; [`Error::NoCamera`]; [`Error::Mismatch`] of arms or wavelengths, or of one camera's fibres.
+/// [`Error::Nothing`]; [`Error::NoCamera`]; [`Error::Mismatch`] of arms or wavelengths, or of one camera's fibres;
+/// [`Error::NoBin`].
 pub fn nightly(flats: &[&Fiberflat], camera: Camera, params: &Params) -> Result<Fiberflat, Error> {
     let first = *flats.first().ok_or(Error::Nothing)?;
     for (k, flat) in flats.iter().enumerate() {
@@ -132,14 +144,14 @@ pub fn nightly(flats: &[&Fiberflat], camera: Camera, params: &Params) -> Result<
     let cameras: BTreeSet<Option<Camera>> = scaled.iter().map(Fiberflat::camera).collect();
     let means = cameras
         .iter()
-        .map(|c| average(&scaled.iter().filter(|f| f.camera() == *c).collect::<Vec<_>>(), params))
+        .map(|c| mean(&scaled.iter().filter(|f| f.camera() == *c).collect::<Vec<_>>(), params))
         .collect::<Result<Vec<_>, _>>()?;
     let norm = median_over_spectrographs(&means);
     let mut out = means.into_iter().find(|f| f.camera() == Some(camera)).ok_or(Error::NoCamera(camera))?;
     field::divide(&mut out, &norm);
     interpolate_spikes(&mut out);
     flag_bad_fibers(&mut out);
-    Ok(out)
+    with_a_good_bin(out)
 }
 
 /// Of each wavelength: the median over the flats of the median over their good fibres.

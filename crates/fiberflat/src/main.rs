@@ -67,6 +67,7 @@ fn combined(args: &Args, params: &Params) -> Result<Fiberflat, step::Error> {
         combine::Error::Mismatch { first, second, what } => {
             step::Error::data(&args.infile[second], format!("differs from {} in its {what}", name(first)))
         }
+        combine::Error::NoBin => step::Error::data(&args.infile[0], format!("and the other flats: {e}")),
         other => step::Error::usage(other),
     };
     if args.average {

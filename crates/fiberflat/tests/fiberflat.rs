@@ -146,6 +146,11 @@ fn the_average_of_flats_has_the_noise_of_their_number() {
     other.header.set("CAMERA", "b1", "");
     let error = average(&[&flats[0], &other], &Params::default()).unwrap_err();
     assert_eq!(error.to_string(), "flats 0 and 1 differ in their camera");
+    // flats without a good bin make none
+    other = flats[0].clone();
+    other.ivar.fill(0.0);
+    assert_eq!(average(&[&other, &other], &Params::default()), Err(combine::Error::NoBin));
+    assert!(average(&[&flats[0], &other], &Params::default()).is_ok());
 }
 
 /// Two spectrographs of different throughput, and lamps that light the field unevenly in opposite ways. Each flat

@@ -44,6 +44,12 @@ pub enum Error {
         /// Their fibres.
         fibers: String,
     },
+    /// The stars have data, but their light is not there.
+    #[error("none of the {stars} standard stars shows any light in this frame")]
+    NoLight {
+        /// Stars with data.
+        stars: usize,
+    },
     /// The models stop inside the frame.
     #[error("the star models cover {model} Angstrom, the frame {frame}")]
     Coverage {
@@ -60,7 +66,7 @@ pub enum Error {
 /// The calibration of every fibre of a flat-fielded, sky-subtracted frame (electron/Angstrom).
 ///
 /// # Errors
-/// [`Error::NoStar`]; [`Error::Coverage`]; [`Error::Numerics`].
+/// [`Error::NoStar`]; [`Error::NoLight`]; [`Error::Coverage`]; [`Error::Numerics`].
 pub fn run(frame: &Frame, models: &StdStars, params: &Params) -> Result<FluxCalib, Error> {
     let mut stars = stars::select(frame, models)?;
     let found = stars.len();
@@ -78,6 +84,9 @@ pub fn run(frame: &Frame, models: &StdStars, params: &Params) -> Result<FluxCali
     );
     let good = well_sampled(&stars);
     let mut calib = assemble(frame, &common, &good, correction);
+    if calib.ivar.iter().all(|w| *w <= 0.0) {
+        return Err(Error::NoLight { stars: found });
+    }
     calib.header.set("NSTD", stars.len(), "standard stars used");
     calib.header.set("SEEINGUS", seeing, "[arcsec] seeing of the positioner correction");
     Ok(calib)

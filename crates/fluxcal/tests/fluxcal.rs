@@ -187,3 +187,11 @@ fn what_goes_wrong_together_is_survived() {
     assert!(mean.abs() < 0.6 && (0.8..1.3).contains(&rms), "{mean} {rms}");
     assert!(calib.calib.iter().chain(&calib.ivar).all(|x| x.is_finite()));
 }
+
+/// Stars that are not in their fibres at all (the exposure behind a closed dome, a sky taken twice): no calibration.
+#[test]
+fn stars_without_light_make_no_calibration() {
+    let (_, mut frame, models) = scene(&[1.0; 4], 6, 12);
+    frame.flux.mapv_inplace(|f| -f);
+    assert!(matches!(run(&frame, &models, &Params::default()), Err(Error::NoLight { stars: 4 })));
+}

@@ -18,7 +18,8 @@ const ROWS: usize = 2 * HALF_ROWS + 1;
 /// Columns to each side whose sum traces the spectrum: with the pixel itself about one fibre pitch (7.26 pixels).
 const HALF_COLUMNS: usize = 3;
 /// A row's sum that differs from the median of its surroundings by more than this many sigma is a line, and the
-/// row's own sum is used; else the median, which is less noisy and does not respond to the row's own noise.
+/// row's own sum is used; else the mean of those around that are no lines either, which is less noisy and does not respond to the
+/// row's own noise.
 const LINE_SIGMA: f32 = 3.0;
 /// Least prediction over the squared read noise: the variance is positive, whatever the neighbours do.
 pub const LEAST: f32 = -0.5;
@@ -51,7 +52,7 @@ pub fn expected_rows(
 ) {
     let (ny, nx) = image.dim();
     let mut window = Window::new(nx);
-    let mut medians = vec![0.0; window.width];
+    let (mut medians, mut continuum) = (vec![0.0; window.width], vec![0.0; window.width]);
     let enter = |window: &mut Window, y: usize| {
         if y < ny {
             window.enter(y, image.row(y), good.row(y), readnoise.row(y));
@@ -64,7 +65,8 @@ pub fn expected_rows(
         let y = first + i;
         enter(&mut window, y + HALF_ROWS);
         window.medians(&mut medians);
-        window.predict(y, &medians, readnoise.row(y), row.as_slice_mut().unwrap_or_default());
+        window.continuum(y, &medians, &mut continuum);
+        window.predict(y, &medians, &continuum, readnoise.row(y), row.as_slice_mut().unwrap_or_default());
         if y >= HALF_ROWS {
             window.leave(y - HALF_ROWS);
         }
@@ -185,16 +187,42 @@ impl Window {
         }
     }
 
+    /// Mean of the other rows that do not differ from the median like a line does. The median itself lies above most rows between
+    /// crowded lines, as those are a tail of high values that is partly taken out.
+    fn continuum(&self, y: usize, medians: &[f32], out: &mut [f32]) {
+        let own = &self.rows[y % ROWS];
+        let others: [&[Lane]; ROWS - 1] = std::array::from_fn(|k| lanes(&self.rows[(y + 1 + k) % ROWS].mean));
+        let limits = |i: usize, median: Lane| -> Lane {
+            let (count, noise) = (lanes(&own.beside_count)[i], lanes(&own.beside_noise)[i]);
+            // a row without a pixel beside has no limit, but rows without any mean stay out
+            std::array::from_fn(|j| line(variance(median[j], count[j], noise[j])).min(f32::MAX))
+        };
+        for (i, (out, median)) in out.as_chunks_mut::<LANES>().0.iter_mut().zip(lanes(medians)).enumerate() {
+            let limit = limits(i, *median);
+            let (mut sum, mut count): (Lane, Lane) = ([0.0; LANES], [0.0; LANES]);
+            for row in others {
+                let mean = row[i];
+                for j in 0..LANES {
+                    let excess = mean[j] - median[j];
+                    let close = excess * excess <= limit[j];
+                    sum[j] += if close { mean[j] } else { 0.0 };
+                    count[j] += if close { 1.0 } else { 0.0 };
+                }
+            }
+            let finite = |m: f32| if m.is_finite() { m } else { 0.0 };
+            *out = std::array::from_fn(|j| if count[j] > 0.0 { sum[j] / count[j] } else { finite(median[j]) });
+        }
+    }
+
     /// The prediction for row `y`, the middle of the window.
-    fn predict(&self, y: usize, medians: &[f32], readnoise: ArrayView1<f32>, out: &mut [f32]) {
+    fn predict(&self, y: usize, medians: &[f32], continuum: &[f32], readnoise: ArrayView1<f32>, out: &mut [f32]) {
         let own = &self.rows[y % ROWS];
         for ((x, out), readnoise) in out.iter_mut().enumerate().zip(readnoise) {
             let count = own.beside_count[x];
-            let median = if medians[x].is_finite() { medians[x] } else { 0.0 };
-            let excess = own.mean[x] - median;
-            // without a pixel beside the variance is no number and the comparison false
-            let row =
-                if excess * excess > line(variance(median, count, own.beside_noise[x])) { own.mean[x] } else { median };
+            let excess = own.mean[x] - medians[x];
+            // without a pixel beside the limit is no number and the comparison false
+            let is_line = excess * excess > line(variance(medians[x], count, own.beside_noise[x]));
+            let row = if is_line { own.mean[x] } else { continuum[x] };
 
             let around_count = self.beside_count[x] - count;
             let around = (self.beside[x] - f64::from(own.beside[x])) as f32 / around_count;
@@ -234,6 +262,11 @@ fn sum_beside(padded: &[f32], out: &mut [f32]) {
 }
 
 type Lane = [f32; LANES];
+
+/// Values that are whole lanes.
+fn lanes(values: &[f32]) -> &[Lane] {
+    values.as_chunks().0
+}
 
 /// Median of the [`ROWS`] values of each lane. Of more than half of the values neither the smallest nor the largest
 /// can be the median: they are dropped and another value comes in, until one is left.
@@ -312,17 +345,44 @@ mod tests {
         }
     }
 
+    /// Gaussian numbers: sums of twelve uniform ones, from a linear congruential generator.
+    fn gaussian() -> impl FnMut() -> f32 {
+        let mut state = 1u64;
+        let mut uniform = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1u64 << 24) as f32
+        };
+        move || (0..12).map(|_| uniform()).sum::<f32>() - 6.0
+    }
+
+    /// Lines as crowded as the airglow beyond 7500 Angstrom, faint enough to hide in the noise of a row: neither they nor the gaps
+    /// between them are predicted too high on average.
+    #[test]
+    fn crowded_faint_lines_are_predicted_without_bias() {
+        let (mut noise, readnoise) = (gaussian(), 3.0);
+        let line = |k: u32| (7.3 * f64::from(k), 60.0 * f64::from(k * 37 % 11) / 10.0);
+        let spectrum = |y: f64| {
+            15.0 + (0..70).map(line).map(|(at, peak)| peak * (-0.5 * ((y - at) / 1.2).powi(2)).exp()).sum::<f64>()
+        };
+        let truth = Array2::from_shape_fn((500, 200), |(y, x)| {
+            let across = (-0.5 * ((x as f64 % 7.0 - 3.0) / 1.2).powi(2)).exp();
+            (across * spectrum(y as f64)) as f32
+        });
+        let image = truth.mapv(|t| t + noise() * (t + readnoise * readnoise).sqrt());
+        let all = Array2::from_elem(image.dim(), true);
+        let expected = expected_electrons(image.view(), all.view(), Array2::from_elem(image.dim(), readnoise).view());
+        let ratio = |(&e, &t): (&f32, &f32)| f64::from((e + readnoise * readnoise) / (t + readnoise * readnoise));
+        let inside: Vec<f64> = expected.iter().zip(&truth).filter(|(_, t)| **t > 8.0).map(ratio).collect();
+        let mean = inside.iter().sum::<f64>() / inside.len() as f64;
+        assert!((mean - 1.0).abs() < 0.015, "{mean} over {} pixels", inside.len());
+    }
+
     /// Noise alone: the variance is that of the pixels on average, with or without many masked neighbours.
     #[test]
     fn darkness_is_predicted_without_bias() {
         let sigma = 3.0;
-        // a sum of twelve uniform numbers, from a linear congruential generator
-        let mut state = 1u64;
-        let mut uniform = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) as f32 / (1u64 << 24) as f32
-        };
-        let image = Array2::from_shape_fn((300, 200), |_| sigma * ((0..12).map(|_| uniform()).sum::<f32>() - 6.0));
+        let mut unit = gaussian();
+        let image = Array2::from_shape_fn((300, 200), |_| sigma * unit());
         let noise = Array2::from_elem(image.dim(), sigma);
         for few in [false, true] {
             let good = Array2::from_shape_fn(image.dim(), |(y, x)| !few || (y * 7 + x * 3) % 5 > 2);
@@ -365,5 +425,20 @@ mod tests {
         image[[50, 17]] = f32::NAN;
         assert_eq!(masked, expected_electrons(image.view(), good.view(), noise.view()));
         assert!(masked.iter().all(|v| v.is_finite()));
+    }
+    /// Columns and rows without any good pixel, next to each other and to good ones: every prediction is a number.
+    #[test]
+    fn where_all_pixels_are_bad_the_prediction_is_a_number() {
+        let (image, noise) = (fibres(), Array2::from_elem(SHAPE, 3.0));
+        let is_good = |(y, x): (usize, usize)| {
+            !(20..34).contains(&x) && !(50..75).contains(&y) && (x + y) % 5 > 0 && (x < 50 || y % 2 == 0)
+        };
+        let good = Array2::from_shape_fn(SHAPE, is_good);
+        let expected = expected_electrons(image.view(), good.view(), noise.view());
+        assert!(
+            expected.iter().all(|v| v.is_finite()),
+            "{} are none",
+            expected.iter().filter(|v| !v.is_finite()).count()
+        );
     }
 }

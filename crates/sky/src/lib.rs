@@ -115,7 +115,9 @@ pub fn run(frame: &Frame, params: &Params) -> Result<Sky, Error> {
     if common.fibers.len() > 1 {
         common.without = fit::without_each(&common.fibers)?;
     }
-    let inflation = systematics::variance(frame, &common, &adjustments, &basis, &peaks);
+    let row = |f: usize| Row::of(frame, &common, f, &adjustments[f], &basis);
+    let rows: Vec<Row> = (0..frame.nspec()).into_par_iter().map(row).collect();
+    let inflation = systematics::variance(frame, &common, &rows, &peaks);
     let rejected = common.fibers.iter().map(SkyFiber::rejected).sum::<usize>();
     log::info!(
         "sky from {} fibres, {rejected} bins rejected, {} bright lines, adjusted: {}",
@@ -123,7 +125,7 @@ pub fn run(frame: &Frame, params: &Params) -> Result<Sky, Error> {
         peaks.len(),
         adjust::describe(&adjustments)
     );
-    let mut sky = assemble(frame, &common, &adjustments, &basis, &inflation);
+    let mut sky = assemble(frame, &rows, &inflation);
     flag_hits(&mut sky, &common.fibers);
     sky.header.set("NREJ", rejected, "sky bins rejected as outliers");
     sky.header.set("NSKYFIB", common.fibers.len(), "sky fibres used");
@@ -162,10 +164,8 @@ impl Row {
 
 /// The sky of every fibre with its variance: of the common spectrum, of the fibre's adjustment, and the
 /// systematic one.
-fn assemble(frame: &Frame, common: &CommonSky, adjustments: &[Adjustment], basis: &Basis, inflation: &[f64]) -> Sky {
+fn assemble(frame: &Frame, rows: &[Row], inflation: &[f64]) -> Sky {
     let (nspec, nwave) = frame.flux.dim();
-    let row = |f: usize| Row::of(frame, common, f, &adjustments[f], basis);
-    let rows: Vec<Row> = (0..nspec).into_par_iter().map(row).collect();
     let mut sky = Sky {
         header: frame.header.clone(),
         wave: frame.wave.clone(),

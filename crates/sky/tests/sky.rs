@@ -243,3 +243,48 @@ fn what_goes_wrong_together_is_survived() {
     // one of two is hit and which one cannot be known for sure: the bin is either right or without weight
     assert!(model.ivar[(4, line)] == 0.0 || pull(line).abs() < 5.0, "{}", pull(line));
 }
+
+/// Where lines are as the model has them no variance is added: residuals in the lines are 1 wide, not less.
+#[test]
+fn lines_without_an_error_get_none() {
+    let mut pulls = vec![];
+    for seed in 10..13 {
+        let (_, frame) = scene(40, 2, seed, |_, s| s);
+        let model = run(&frame, &Params::default()).unwrap();
+        let mut subtracted = frame.clone();
+        calibrate::subtract_sky(&mut subtracted, &model);
+        let lines = (0..40).flat_map(|f| (7..NWAVE - 7).filter(|j| (5..10).contains(&(j % 31))).map(move |j| (f, j)));
+        let good = lines.filter(|&at| subtracted.ivar[at] > 0.0);
+        pulls.extend(good.map(|at| f64::from(subtracted.flux[at]) * f64::from(subtracted.ivar[at]).sqrt()));
+    }
+    let (_, rms) = moments(&pulls);
+    assert!((rms - 1.0).abs() < 0.015, "{rms} over {} bins", pulls.len());
+}
+
+/// A single line that scatters from fibre to fibre is given the variance for it, the others are not.
+#[test]
+fn a_line_with_an_error_is_given_it_alone() {
+    let odd = 7 + 31 * 8;
+    let seed = 14;
+    let scattered = |f: usize, mut s: Vec<f64>| {
+        s[odd] *= 1.0 + 0.04 * (f as f64 * 2.4).sin();
+        s
+    };
+    let (_, clean) = scene(40, 2, seed, |_, s| s);
+    let (_, frame) = scene(40, 2, seed, scattered);
+    // without adjustments, which would take the one line for a throughput
+    let [clean, model] = [&clean, &frame].map(|f| run(f, &Params::unadjusted()).unwrap());
+    let width = |ivar: &datamodel::Sky| {
+        let pull = |f: usize, j: usize| {
+            let variance = 1.0 / f64::from(frame.ivar[(f, j)]) + 1.0 / f64::from(ivar.ivar[(f, j)]);
+            f64::from(frame.flux[(f, j)] - model.sky[(f, j)]) / variance.sqrt()
+        };
+        moments(&(0..40).flat_map(|f| (odd - 2..odd + 3).map(move |j| pull(f, j))).collect::<Vec<_>>()).1
+    };
+    let (without, with) = (width(&clean), width(&model));
+    assert!(without > 1.5 && with < 1.1, "{without} {with}");
+    let ratio = |j: usize| f64::from(model.ivar[(41, j)]) / f64::from(clean.ivar[(41, j)]);
+    let elsewhere: Vec<f64> = (6..NWAVE - 6).filter(|j| j.abs_diff(odd) > 15).map(ratio).collect();
+    let (mean, _) = moments(&elsewhere);
+    assert!((mean - 1.0).abs() < 0.02 && ratio(odd) < 0.5, "{mean} {}", ratio(odd));
+}

@@ -16,7 +16,7 @@ pub struct Grid {
     pub norm: Vec<f64>,
     /// Colour of each in the bands of each photometric system that is used, AB mag; NaN where the model does not cover
     /// the bands.
-    colors: [Vec<f64>; 2],
+    colors: [Vec<f64>; 3],
     /// Values of Teff (K), log g, [Fe/H] that occur, ascending.
     pub axes: [Vec<f64>; 3],
     /// Indices on the axes of each model.

@@ -77,6 +77,7 @@ pub fn run(found: candidates::Found, models: &StarGrid, params: &Params) -> Resu
     lost.push((fits.iter().filter(|(_, f)| f.is_none()).count(), "have a colour that no model has"));
     let mut fitted: Vec<(Candidate, Fit)> = fits.into_iter().filter_map(|(s, f)| Some((s, f?))).collect();
     drop_bad_fits(&mut fitted);
+    drop_bad_colors(&mut fitted);
     if fitted.is_empty() {
         let reasons: Vec<String> = lost.iter().filter(|(n, _)| *n > 0).map(|(n, why)| format!("{n} {why}")).collect();
         let reasons =
@@ -124,6 +125,29 @@ fn drop_bad_fits(fitted: &mut Vec<(Candidate, Fit)>) {
         }
         good
     });
+}
+
+/// Drops stars whose colour is none of their best model's, the worst first, while most of the stars and three are left: the grid
+/// does not hold them, and their continuum is not to be trusted.
+fn drop_bad_colors(fitted: &mut Vec<(Candidate, Fit)>) {
+    const WORST: f64 = 0.05;
+    let least = fitted.len().div_ceil(2).max(3);
+    let off = |(star, fit): &(Candidate, Fit)| (star.photometry.color - fit.color).abs();
+    while fitted.len() > least {
+        let Some(worst) = (0..fitted.len()).max_by(|&a, &b| off(&fitted[a]).total_cmp(&off(&fitted[b]))) else {
+            return;
+        };
+        if off(&fitted[worst]) <= WORST {
+            return;
+        }
+        let (star, fit) = fitted.remove(worst);
+        log::warn!(
+            "fibre {} has a colour of {:.3}, its best model {:.3}, and is left out",
+            star.fiber,
+            star.photometry.color,
+            fit.color
+        );
+    }
 }
 
 fn assemble(fitted: &[(Candidate, Fit)], models: &StarGrid) -> StdStars {

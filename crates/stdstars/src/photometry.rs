@@ -17,29 +17,39 @@ const ROUNDS: usize = 4;
 /// Where magnitudes come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum System {
-    /// FLUX_G, FLUX_R and, where it is there, FLUX_Z of the imaging survey.
-    Imaging,
+    /// FLUX_G, FLUX_R and, where it is there, FLUX_Z of the Dark Energy Camera.
+    South,
+    /// The same of BASS and MzLS (PHOTSYS N).
+    North,
     /// Mean magnitudes G, BP, RP of Gaia.
     Gaia,
 }
 
 impl System {
     /// All of them, in order of preference; each one's index is its place here.
-    pub const ALL: [Self; 2] = [Self::Imaging, Self::Gaia];
+    pub const ALL: [Self; 3] = [Self::South, Self::North, Self::Gaia];
+
+    /// Whose imaging a row has.
+    fn of_imaging(fibermap: &Fibermap, row: usize) -> Self {
+        let photsys = fibermap.table.strings("PHOTSYS").map_or("", |v| v[row].trim());
+        if photsys == "N" { Self::North } else { Self::South }
+    }
 
     /// The bands of the colour that a star is judged by, blue and red.
     pub fn color_bands(self) -> [&'static Filter; 2] {
         match self {
-            Self::Imaging => [&filters::DECAM_G, &filters::DECAM_R],
+            Self::South => [&filters::DECAM_G, &filters::DECAM_R],
+            Self::North => [&filters::BASS_G, &filters::BASS_R],
             Self::Gaia => [&filters::GAIA_BP, &filters::GAIA_RP],
         }
     }
 
-    /// Colour excess over E(B-V) (Schlafly & Finkbeiner 2011, ApJ 737, 103, as DESI's targets have it; Casagrande &
+    /// Colour excess over E(B-V) (Schlafly & Finkbeiner 2011, ApJ 737, 103, in the south as DESI's targets have it; Casagrande &
     /// VandenBerg 2018, MNRAS 479, L102).
     fn reddening(self) -> f64 {
         match self {
-            Self::Imaging => 3.214 - 2.165,
+            Self::South => 3.214 - 2.165,
+            Self::North => 3.258 - 2.176,
             Self::Gaia => 3.374 - 2.035,
         }
     }
@@ -74,9 +84,9 @@ impl Photometry {
     pub fn of(fibermap: &Fibermap, row: usize) -> Option<Self> {
         let value = |name: &str| fibermap.table.floats(name).map(|v| v[row]).filter(|v| v.is_finite());
         let ebv = value("EBV").filter(|e| *e > 0.0).unwrap_or(0.0);
-        let imaging = |band: &str, filter: &'static Filter| {
-            let flux = value(&format!("FLUX_{band}")).filter(|f| *f > 0.0)?;
-            let ivar = value(&format!("FLUX_IVAR_{band}")).unwrap_or(0.0);
+        let imaging = |filter: &'static Filter| {
+            let flux = value(&format!("FLUX_{}", filter.name)).filter(|f| *f > 0.0)?;
+            let ivar = value(&format!("FLUX_IVAR_{}", filter.name)).unwrap_or(0.0);
             let error = if ivar > 0.0 { std::f64::consts::LOG10_E * 2.5 / (flux * ivar.sqrt()) } else { 0.0 };
             Some(Measured { filter, mag: 22.5 - 2.5 * flux.log10(), error })
         };
@@ -86,9 +96,11 @@ impl Photometry {
             Some(Measured { filter, mag: mag + filters::GAIA_TO_AB[band], error: 0.0 })
         };
         let color = |blue: &Measured, red: &Measured, system: System| blue.mag - red.mag - ebv * system.reddening();
-        if let Some((g, r)) = imaging("G", &filters::DECAM_G).zip(imaging("R", &filters::DECAM_R)) {
-            let others = std::iter::once(g).chain(imaging("Z", &filters::DECAM_Z)).collect();
-            let system = System::Imaging;
+        let system = System::of_imaging(fibermap, row);
+        let [blue, red] = system.color_bands();
+        if let Some((g, r)) = imaging(blue).zip(imaging(red)) {
+            let z = if system == System::North { &filters::MZLS_Z } else { &filters::DECAM_Z };
+            let others = std::iter::once(g).chain(imaging(z)).collect();
             return Some(Self { system, color: color(&g, &r, system), ebv, norm: r, others });
         }
         let (g, bp, rp) = (gaia(0, &filters::GAIA_G)?, gaia(1, &filters::GAIA_BP)?, gaia(2, &filters::GAIA_RP)?);
@@ -163,7 +175,7 @@ mod tests {
             wave.iter().map(|w| 7.0 * (w / 6000.0).powf(-1.8) * (1.0 + 1e-5 * (w - 6000.0))).collect();
         let mag = |f: &'static Filter| Measured { filter: f, mag: f.ab_magnitude(&wave, &truth).unwrap(), error: 0.0 };
         let imaging =
-            |others| Photometry { system: System::Imaging, color: 0.0, ebv: 0.0, norm: mag(&filters::DECAM_R), others };
+            |others| Photometry { system: System::South, color: 0.0, ebv: 0.0, norm: mag(&filters::DECAM_R), others };
         let worst = |p: &Photometry, range: (f64, f64)| {
             let flux = p.imposed_on(&wave, model.clone());
             let inside = (0..wave.len()).filter(|&j| wave[j] > range.0 && wave[j] < range.1);

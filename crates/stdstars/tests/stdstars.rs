@@ -119,7 +119,7 @@ fn gaia_stands_in_where_the_imaging_is_missing() {
     }
     let found = candidates::collect(&[frame]);
     assert_eq!(found.stars[0].photometry.system, System::Gaia);
-    assert_eq!(found.stars[1].photometry.system, System::Imaging);
+    assert_eq!(found.stars[1].photometry.system, System::South);
     let fitted = run(found, &grid, &Params::default()).unwrap();
     for k in 0..2 {
         for range in [4000.0, 5500.0, 7000.0, 9000.0] {
@@ -127,6 +127,39 @@ fn gaia_stands_in_where_the_imaging_is_missing() {
             let sum = |f: &dyn Fn(usize) -> f64| bins.clone().map(f).sum::<f64>();
             let ratio = sum(&|j| f64::from(fitted.flux[(k, j)])) / sum(&|j| truth[j]);
             assert!((ratio - 1.0).abs() < 0.03, "star {k} at {range}: {ratio}");
+        }
+    }
+}
+
+/// Of PHOTSYS N the fluxes are those of BASS and MzLS, star by star.
+#[test]
+fn northern_fluxes_have_their_own_bands() {
+    let grid = StarGrid::builtin();
+    let stars = [(node(&grid, 6000.0, 4.0, -1.5), 3e-4); 2];
+    let mut frame = scene(&grid, &stars, 16.5);
+    let truth = star(&grid, stars[0].0, 3e-4, 16.5);
+    for (south, north) in
+        [(filters::DECAM_G, filters::BASS_G), (filters::DECAM_R, filters::BASS_R), (filters::DECAM_Z, filters::MZLS_Z)]
+    {
+        let flux = [north, south].map(|f| 10f64.powf(0.4 * (22.5 - f.ab_magnitude(&grid.wave, &truth).unwrap())));
+        frame.fibermap.table.set(&format!("FLUX_{}", south.name), "", ColumnData::F64(flux.to_vec()));
+    }
+    let systems = ["N", "S"].map(String::from).to_vec();
+    frame.fibermap.table.set("PHOTSYS", "", ColumnData::Str { width: 1, values: systems });
+    let found = candidates::collect(&[frame]);
+    let [north, south] = [0, 1].map(|k| found.stars[k].photometry.system);
+    assert_eq!((north, south), (System::North, System::South));
+    // g - r differs by 0.03 between the surveys, which the models' colours must follow
+    let [n, s] = [0, 1].map(|k| found.stars[k].photometry.color);
+    assert!((n - s).abs() > 0.01, "{n} {s}");
+    let fitted = run(found, &grid, &Params::default()).unwrap();
+    for (k, star) in fitted.stars.iter().enumerate() {
+        assert!((star.data_color - star.model_color).abs() < 0.01, "{} {}", star.data_color, star.model_color);
+        for range in (3700..9700).step_by(100).map(f64::from) {
+            let bins = grid.wave.partition_point(|w| *w < range)..grid.wave.partition_point(|w| *w < range + 100.0);
+            let sum = |f: &dyn Fn(usize) -> f64| bins.clone().map(f).sum::<f64>();
+            let ratio = sum(&|j| f64::from(fitted.flux[(k, j)])) / sum(&|j| truth[j]);
+            assert!((ratio - 1.0).abs() < 0.02, "star {k} at {range}: {ratio}");
         }
     }
 }
@@ -176,4 +209,20 @@ fn any_arm_may_be_missing() {
             }
         }
     }
+}
+
+/// A star whose colour is not that of its own lines (variable, blended, behind a cloud of dust) is left out while there are
+/// others, and kept where it is one of three.
+#[test]
+fn a_colour_that_no_model_of_the_lines_has_is_told() {
+    let grid = StarGrid::builtin();
+    let stars = [(node(&grid, 6500.0, 4.0, -1.0), 0.0); 6];
+    let mut frame = scene(&grid, &stars, 16.5);
+    let mut blue = frame.fibermap.table.floats("FLUX_G").unwrap();
+    blue[1] *= 1.15;
+    frame.fibermap.table.set("FLUX_G", "", ColumnData::F64(blue));
+    let few = calibrate::frame_rows(&frame, &[0, 1, 2]);
+    let [all, few] = [frame, few].map(|f| run(candidates::collect(&[f]), &grid, &Params::default()).unwrap().fibers);
+    assert_eq!(all, [0, 2, 3, 4, 5]);
+    assert_eq!(few, [0, 1, 2]);
 }

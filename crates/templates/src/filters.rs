@@ -93,6 +93,97 @@ pub const DECAM_Z: Filter = Filter {
     ],
 };
 
+// The throughput of BASS and MzLS at airmass 1.1, which measured the sky north of declination 32 (Zou et al. 2017, PASP 129,
+// 064101; Dey et al. 2016, Proc. SPIE 9908, 99082C), rounded to 0.005 at the knots that a colour needs to a millimagnitude; z up to
+// 10000 A where star models reach, 2% of it lies beyond.
+
+/// g of the Beijing-Arizona Sky Survey.
+pub const BASS_G: Filter = Filter {
+    name: "G",
+    curve: &[
+        (391.0, 0.005),
+        (393.0, 0.025),
+        (403.0, 0.37),
+        (406.0, 0.44),
+        (409.0, 0.48),
+        (423.0, 0.56),
+        (451.0, 0.62),
+        (454.0, 0.605),
+        (455.0, 0.59),
+        (458.0, 0.58),
+        (481.0, 0.67),
+        (487.0, 0.665),
+        (511.0, 0.685),
+        (532.0, 0.66),
+        (540.0, 0.61),
+        (543.0, 0.62),
+        (545.0, 0.63),
+        (546.0, 0.615),
+        (547.0, 0.535),
+        (549.0, 0.265),
+        (551.0, 0.125),
+        (553.0, 0.075),
+        (556.0, 0.025),
+        (561.5, 0.005),
+    ],
+};
+
+/// r of the Beijing-Arizona Sky Survey.
+pub const BASS_R: Filter = Filter {
+    name: "R",
+    curve: &[
+        (561.0, 0.005),
+        (563.0, 0.015),
+        (565.0, 0.055),
+        (566.0, 0.095),
+        (571.0, 0.555),
+        (572.0, 0.615),
+        (574.0, 0.685),
+        (576.0, 0.705),
+        (583.0, 0.715),
+        (585.0, 0.725),
+        (631.0, 0.72),
+        (636.0, 0.735),
+        (670.0, 0.735),
+        (678.0, 0.745),
+        (690.0, 0.695),
+        (691.0, 0.71),
+        (693.0, 0.725),
+        (698.0, 0.74),
+        (703.0, 0.73),
+        (706.0, 0.695),
+        (708.0, 0.63),
+        (715.0, 0.18),
+        (716.0, 0.14),
+        (719.0, 0.06),
+        (723.0, 0.02),
+        (730.0, 0.005),
+    ],
+};
+
+/// z of the Mayall z-band Legacy Survey.
+pub const MZLS_Z: Filter = Filter {
+    name: "Z",
+    curve: &[
+        (834.0, 0.005),
+        (841.0, 0.015),
+        (845.0, 0.04),
+        (847.0, 0.065),
+        (861.0, 0.495),
+        (863.0, 0.51),
+        (868.0, 0.515),
+        (881.0, 0.51),
+        (917.0, 0.445),
+        (922.0, 0.46),
+        (938.0, 0.33),
+        (942.0, 0.37),
+        (973.0, 0.395),
+        (988.0, 0.365),
+        (992.0, 0.36),
+        (1000.0, 0.175),
+    ],
+};
+
 // The passbands of Gaia's early third release (Riello et al. 2021, A&A 649, A3), rounded to 0.005 at the knots that a
 // magnitude needs, from 3500 to 10000 A where star models reach: 2% of BP and less than 1% of G and RP lie outside.
 
@@ -221,7 +312,7 @@ mod tests {
     fn a_flat_f_nu_has_one_magnitude_in_every_band() {
         let wave: Vec<f64> = (0..7000).map(|i| 3500.0 + i as f64).collect();
         let flux: Vec<f64> = wave.iter().map(|w| AB_ZERO * 1e-8 * LIGHT / (w * w) / FLUX_UNIT).collect();
-        for filter in [DECAM_G, DECAM_R, DECAM_Z] {
+        for filter in [DECAM_G, DECAM_R, DECAM_Z, BASS_G, BASS_R, MZLS_Z] {
             let m = filter.ab_magnitude(&wave, &flux).unwrap();
             assert!((m - 20.0).abs() < 1e-9, "{} {m}", filter.name);
         }

@@ -62,7 +62,7 @@ impl StarGrid {
         Ok(Self { wave, flux, teff, logg, feh })
     }
 
-    /// The grid that needs no file: Teff 5000-8500 K, log g 3.5-4.5, [Fe/H] -2 to 0.5, 3500-10000 A in steps
+    /// The grid that needs no file: Teff 5000-8500 K, log g 3.0-4.5, [Fe/H] -2 to 0.5, 3500-10000 A in steps
     /// of 14 km/s; lines broadened to 20 km/s.
     pub fn builtin() -> Self {
         builtin::star::grid()

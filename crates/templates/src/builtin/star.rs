@@ -100,7 +100,7 @@ pub(crate) fn grid() -> StarGrid {
     let wave = log_grid(STANDARDS.0, STANDARDS.1, STANDARDS.2);
     let mut stars = Vec::new();
     for teff in [5000.0, 5500.0, 6000.0, 6500.0, 7000.0, 7500.0, 8000.0, 8500.0] {
-        for logg in [3.5, 4.0, 4.5] {
+        for logg in [3.0, 3.5, 4.0, 4.5] {
             for feh in [-2.0, -1.5, -1.0, -0.5, 0.0, 0.5] {
                 stars.push(Star { teff, logg, feh });
             }
