@@ -163,7 +163,7 @@ impl Basis {
             Nodes::Log { start, inverse } => {
                 let start = start + z.ln_1p();
                 for (((x, node), distance), ln_x) in places {
-                    *node = (((ln_x - start) * inverse) as u32).min(most);
+                    *node = whole(within(((ln_x - start) * inverse).floor(), 0.0, f64::from(most)));
                     *distance = x - wave[*node as usize];
                 }
             }
