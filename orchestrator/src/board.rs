@@ -236,7 +236,7 @@ impl<'a> Board<'a> {
         // who edits a file seldom keeps its size; a flipped bit does, in the first word or a keyword too
         let same_size = past.output.is_some_and(|file| file.size == output.size);
         match fits::damage(&path) {
-            Ok(None) if was.is_some() && same_size && !fits::has_checksums(&path) => {
+            Ok(None) if was.is_some() && same_size && fits::is_defaced(&path) => {
                 Tampered::Damaged("its content is not what was written".into())
             }
             Ok(None) => Tampered::Edited,

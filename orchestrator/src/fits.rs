@@ -8,15 +8,16 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
+/// How a FITS file begins.
+const MAGIC: &[u8] = b"SIMPLE  =";
+
 /// What is wrong with a FITS file; None if it is whole, or is no FITS file at all.
 ///
 /// # Errors
 /// [`Error::Io`] if it cannot be read.
 pub fn damage(path: &Path) -> Result<Option<String>> {
-    const MAGIC: &[u8] = b"SIMPLE  =";
-    let mut start = Vec::new();
     let mut file = File::open(path).map_err(Error::io("open", path))?;
-    file.by_ref().take(MAGIC.len() as u64).read_to_end(&mut start).map_err(Error::io("read", path))?;
+    let start = beginning(&mut file).map_err(Error::io("read", path))?;
     // a FITS file of which less than its first word is left counts
     if !MAGIC.starts_with(&start) {
         return Ok(None);
@@ -32,6 +33,35 @@ pub fn damage(path: &Path) -> Result<Option<String>> {
 pub fn has_checksums(path: &Path) -> bool {
     let header = Hdus::open(path).and_then(|mut hdus| hdus.next_header());
     header.ok().flatten().is_some_and(|header| header.contains_key("CHECKSUM"))
+}
+
+/// Whether a file that by its name is a FITS file lacks what a flipped bit can take and an editor does not: its first word, or one
+/// of the two keywords of an HDU that would tell that it is damaged.
+pub fn is_defaced(path: &Path) -> bool {
+    let is_fits = path.file_name().is_some_and(|name| name.to_string_lossy().contains(".fits"));
+    is_fits && !is_in_order(path).unwrap_or(false)
+}
+
+fn is_in_order(path: &Path) -> Result<bool> {
+    let mut file = File::open(path).map_err(Error::io("open", path))?;
+    if beginning(&mut file).map_err(Error::io("read", path))? != MAGIC {
+        return Ok(false);
+    }
+    let mut hdus = Hdus::open(path)?;
+    while let Some(header) = hdus.next_header()? {
+        if header.contains_key("CHECKSUM") != header.contains_key("DATASUM") {
+            return Ok(false);
+        }
+        hdus.skip_data(&header)?;
+    }
+    Ok(true)
+}
+
+/// As many bytes as [`MAGIC`] has, or all.
+fn beginning(file: &mut File) -> std::io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    file.take(MAGIC.len() as u64).read_to_end(&mut start)?;
+    Ok(start)
 }
 
 fn check(path: &Path, file: File) -> Result<Option<String>> {
@@ -125,5 +155,14 @@ mod tests {
             assert!(damage_of(&whole[..length]).is_some(), "{length} bytes");
         }
         assert_eq!(damage_of(b"text"), None);
+        // a bit of the first word, of either keyword, and both keywords, which only an editor takes
+        let defaced = |at: &[usize]| {
+            let mut bytes = whole.clone();
+            at.iter().for_each(|at| bytes[*at] ^= 1);
+            std::fs::write(&path, bytes).unwrap();
+            is_defaced(&path)
+        };
+        assert!(defaced(&[3]) && defaced(&[4 * 80]) && defaced(&[5 * 80]));
+        assert!(!defaced(&[]) && !defaced(&[4 * 80, 5 * 80]));
     }
 }
