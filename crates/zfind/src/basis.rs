@@ -167,7 +167,7 @@ impl Basis {
                     *distance = x - wave[*node as usize];
                 }
             }
-            _ => {
+            Nodes::Linear { .. } | Nodes::Irregular => {
                 for (((x, node), distance), _) in places {
                     *node = (wave.partition_point(|w| w <= x).saturating_sub(1) as u32).min(most);
                     *distance = x - wave[*node as usize];

@@ -12,7 +12,16 @@ static INOUE: LazyLock<Vec<f64>> =
     LazyLock::new(|| inoue::SERIES.iter().map(|l| l.0).chain([inoue::LYMAN_LIMIT]).collect());
 
 /// The same for the coarse scan, which takes the lines that lie close together as one, and the continuum in steps.
-const INOUE_COARSE: [f64; 8] = [1215.67, 1025.72, 972.537, 949.743, 937.803, inoue::LYMAN_LIMIT, 870.0, 790.0];
+const INOUE_COARSE: [f64; 8] = [
+    inoue::SERIES[0].0,
+    inoue::SERIES[1].0,
+    inoue::SERIES[2].0,
+    inoue::SERIES[3].0,
+    inoue::SERIES[4].0,
+    inoue::LYMAN_LIMIT,
+    870.0,
+    790.0,
+];
 
 /// Rest wavelengths at which the transmission changes, falling: segment 0 lies redward of the first and is
 /// transparent, segment `s` lies between limits `s - 1` and `s`.
@@ -38,6 +47,11 @@ pub fn segment_transmission(igm: Igm, segment: usize, observed: f64) -> f64 {
     igm::series(igm, middle(limits(igm), segment, observed), observed)
 }
 
+/// Whether the transmission in a segment of [`limits`] depends on the redshift too: in the Lyman continuum.
+pub fn is_continuum(igm: Igm, segment: usize) -> bool {
+    limits(igm).get(segment - 1) == Some(&inoue::LYMAN_LIMIT)
+}
+
 /// The whole transmission in the middle of a segment of [`coarse_limits`].
 pub fn coarse_transmission(igm: Igm, segment: usize, observed: f64) -> f64 {
     igm::transmission(igm, middle(coarse_limits(igm), segment, observed), observed)
@@ -61,7 +75,9 @@ mod tests {
                 for observed in (3600..6000).step_by(13).map(f64::from) {
                     let segment = limits(igm).iter().filter(|l| observed / (1.0 + z) < **l).count();
                     let series = if segment == 0 { 1.0 } else { segment_transmission(igm, segment, observed) };
-                    let t = series * igm::continuum(igm, z, observed);
+                    let continuum = igm::continuum(igm, z, observed);
+                    assert!(continuum == 1.0 || is_continuum(igm, segment));
+                    let t = series * continuum;
                     assert!((t - igm::transmission(igm, z, observed)).abs() < 1e-14);
                 }
             }

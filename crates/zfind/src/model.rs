@@ -208,8 +208,7 @@ fn absorption(grid: &Grid, igm: Igm, z: f64) -> Vec<(Range<usize>, Cow<'_, [f64]
     stretches
         .map(|(s, range, lines)| {
             let lines = &lines[range.clone()];
-            // only blueward of the last limit, the Lyman limit, there is a continuum, which depends on the redshift too
-            if igm != Igm::Inoue14 || s + 1 < limits.len() {
+            if !forest::is_continuum(igm, s + 1) {
                 return (range, Cow::Borrowed(lines));
             }
             let both = lines.iter().zip(&grid.wave[range.clone()]).map(|(t, &w)| t * continuum(igm, z, w)).collect();

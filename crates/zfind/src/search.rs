@@ -37,8 +37,8 @@ const MOST_CANDIDATES: usize = 60;
 /// than the resolution, so that chi2 has no structure between.
 const DENSE_STEP: f64 = 25.0;
 
-/// Where chi2 falls by more than this, small steps of it from one point of such a grid to the next, as the bins cut the
-/// lines, make minima of their own: it is sampled everywhere.
+/// Where chi2 of a star falls by more than this, its small steps between points of the grid, as the bins cut the lines, make
+/// minima of their own: it is sampled at all of them.
 const RAGGED: f64 = 1e3;
 
 /// A minimum of chi2 of one template.
