@@ -8,17 +8,18 @@
 /// that. Both must be `#[inline(always)]` and compute the same.
 #[macro_export]
 macro_rules! dispatch {
-    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $t:ty),*) -> $ret:ty = $wide:path | $narrow:path) => {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident $(<const $n:ident: usize>)? ($($arg:ident: $t:ty),*) -> $ret:ty
+        = $wide:path | $narrow:path) => {
         $(#[$meta])*
-        $vis fn $name($($arg: $t),*) -> $ret {
+        $vis fn $name $(<const $n: usize>)? ($($arg: $t),*) -> $ret {
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f,fma")]
-                fn with_avx512($($arg: $t),*) -> $ret {
+                fn with_avx512 $(<const $n: usize>)? ($($arg: $t),*) -> $ret {
                     $wide($($arg),*)
                 }
                 #[target_feature(enable = "avx2,fma")]
-                fn with_avx2($($arg: $t),*) -> $ret {
+                fn with_avx2 $(<const $n: usize>)? ($($arg: $t),*) -> $ret {
                     $narrow($($arg),*)
                 }
                 if std::arch::is_x86_feature_detected!("avx512f") && std::arch::is_x86_feature_detected!("fma") {

@@ -3,7 +3,7 @@
 //! The vectors are piecewise linear in wavelength. Their running integrals are tabulated once, so that the
 //! mean over a bin costs one look-up an edge whatever the template's sampling.
 
-use crate::plausible::Plausible;
+use crate::{kernel::Vectors, plausible::Plausible};
 use templates::Template;
 
 /// Vacuum rest wavelengths of the [O II] doublet, whose flux in a galaxy must not be negative.
@@ -30,29 +30,18 @@ enum Nodes {
     Irregular,
 }
 
-/// What a look-up of the integrals at a node needs, for `L` vectors (those that are not there are 0). At distance `d`
+/// What a look-up of the integrals at a node needs, for `N` vectors (those that are not there are 0). At distance `d`
 /// from the node, towards the next one, the integral is `sum + left d + bend d^2`. The second and third term are a
-/// small part of it, so that single precision keeps the mean over a bin to 1e-7 and a node in two cache lines.
+/// small part of it, so that single precision keeps the mean over a bin to 1e-7 and a node in few cache lines.
 #[derive(Debug, Clone, Copy)]
-#[repr(C, align(64))]
-pub struct Node<const L: usize> {
+#[repr(C)]
+pub struct Node<const N: usize> {
     /// Integral up to the node.
-    pub sum: [f64; L],
+    pub sum: [f64; N],
     /// Value at the node.
-    pub left: [f32; L],
+    pub left: [f32; N],
     /// Half the slope to the next node.
-    pub bend: [f32; L],
-}
-
-/// The nodes of a template, with as many lanes as its vectors need.
-#[derive(Debug)]
-pub enum Table {
-    /// Up to 8 vectors.
-    Lanes8(Vec<Node<8>>),
-    /// Up to 16.
-    Lanes16(Vec<Node<16>>),
-    /// Up to 32.
-    Lanes32(Vec<Node<32>>),
+    pub bend: [f32; N],
 }
 
 /// Rest wavelengths within a template, those outside put on its ends.
@@ -74,7 +63,7 @@ pub struct Basis {
     /// Sum of each vector over the samples of the [O II] doublet; empty where there is no penalty.
     oii: Vec<f64>,
     nodes: Nodes,
-    table: Table,
+    table: Box<dyn Vectors>,
     plausible: Plausible,
 }
 
@@ -87,11 +76,7 @@ impl Basis {
         if template.basis.nrows() > MAX_VECTORS {
             template.basis = template.basis.slice(ndarray::s![..MAX_VECTORS, ..]).to_owned();
         }
-        let table = match template.basis.nrows() {
-            0..=8 => Table::Lanes8(tabulate(&template)),
-            9..=16 => Table::Lanes16(tabulate(&template)),
-            _ => Table::Lanes32(tabulate(&template)),
-        };
+        let table = table(&template);
         let penalised = template.spectype == "GALAXY" && template.method == templates::Method::Pca;
         let oii = if penalised { oii_sums(&template) } else { Vec::new() };
         let nodes = nodes(&template.wave);
@@ -134,8 +119,8 @@ impl Basis {
     }
 
     /// The nodes.
-    pub fn table(&self) -> &Table {
-        &self.table
+    pub fn table(&self) -> &dyn Vectors {
+        self.table.as_ref()
     }
 
     /// Finds the places of some observed wavelengths (and their logarithms) at redshift `z`.
@@ -180,22 +165,17 @@ impl Basis {
     pub fn integral(&self, x: f64) -> Vec<f64> {
         let mut place = Places { place: [0.0], node: [0], distance: [0.0] };
         self.find(0.0, &[x], &[x.ln()], &mut place);
-        let (node, d) = (place.node[0] as usize, place.distance[0]);
-        let mut sums = match &self.table {
-            Table::Lanes8(t) => t[node].integral(d).to_vec(),
-            Table::Lanes16(t) => t[node].integral(d).to_vec(),
-            Table::Lanes32(t) => t[node].integral(d).to_vec(),
-        };
+        let mut sums = self.table.integral(place.node[0] as usize, place.distance[0]);
         sums.truncate(self.len());
         sums
     }
 }
 
-impl<const L: usize> Node<L> {
+impl<const N: usize> Node<N> {
     /// Integrals up to distance `d` from the node.
     #[inline(always)]
-    pub fn integral(&self, d: f64) -> [f64; L] {
-        let mut out = [0.0; L];
+    pub fn integral(&self, d: f64) -> [f64; N] {
+        let mut out = [0.0; N];
         for (v, out) in out.iter_mut().enumerate() {
             *out = f64::from(self.bend[v]).mul_add(d, f64::from(self.left[v])).mul_add(d, self.sum[v]);
         }
@@ -216,11 +196,26 @@ fn whole(x: f64) -> u32 {
     (x + (1u64 << 52) as f64).to_bits() as u32
 }
 
+/// The nodes of a template, each with as many vectors as it has or a few more.
+fn table(template: &Template) -> Box<dyn Vectors> {
+    match template.basis.nrows() {
+        0..=2 => Box::new(tabulate::<2>(template)),
+        3 => Box::new(tabulate::<3>(template)),
+        4 => Box::new(tabulate::<4>(template)),
+        5 => Box::new(tabulate::<5>(template)),
+        6 => Box::new(tabulate::<6>(template)),
+        7..=8 => Box::new(tabulate::<8>(template)),
+        9..=10 => Box::new(tabulate::<10>(template)),
+        11..=16 => Box::new(tabulate::<16>(template)),
+        _ => Box::new(tabulate::<MAX_VECTORS>(template)),
+    }
+}
+
 /// The running integrals of the piecewise linear vectors, by the trapezoid rule, which is exact for them.
-fn tabulate<const L: usize>(template: &Template) -> Vec<Node<L>> {
+fn tabulate<const N: usize>(template: &Template) -> Vec<Node<N>> {
     let (wave, n) = (&template.wave, template.basis.nrows());
-    let mut table = vec![Node { sum: [0.0; L], left: [0.0; L], bend: [0.0; L] }; wave.len()];
-    for v in 0..n.min(L) {
+    let mut table = vec![Node { sum: [0.0; N], left: [0.0; N], bend: [0.0; N] }; wave.len()];
+    for v in 0..n.min(N) {
         let vector = template.basis.row(v);
         let mut sum = 0.0;
         for i in 0..wave.len() {

@@ -1,190 +1,237 @@
 //! The inner loops of the exact model: a template integrated over bins, seen through the resolution, and its
 //! normal equations.
 //!
-//! The vectors of a template lie side by side (`L` lanes, those beyond their number are 0), so that every loop is
-//! over lanes. The loops are compiled for several instruction sets and chosen at run time
-//! ([`numerics::simd`]), with the same bits on every host.
+//! Means over bins are made with the vectors of a template side by side, as its nodes are; what the resolution shows of
+//! them with bins side by side, so that no lane is idle whatever the number of vectors. The loops are compiled for each
+//! number and for several instruction sets, chosen at run time ([`numerics::simd`]), with the same bits on every host.
 
 use crate::{
     basis::{Basis, Node, Places},
     spectrum::Grid,
 };
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, fmt::Debug, ops::Range};
 
 /// Bins that are worked on together, so that what is between the steps stays in the nearest cache.
-const BLOCK: usize = 64;
+pub const BLOCK: usize = 64;
 
 /// Their edges.
 const EDGES: usize = BLOCK + 1;
 
 /// Bins whose rows of the resolution matrix lie together; divides [`BLOCK`].
-pub const GROUP: usize = 4;
+pub const GROUP: usize = 8;
 
-/// Columns of the normal matrix that are summed together.
-const COLUMNS: usize = 8;
+/// Bins whose products are summed side by side; divides [`BLOCK`].
+const LANES: usize = 4;
+
+/// Rows and columns of the normal matrix that are summed together: as many as there are registers for.
+const TILE: usize = 3;
 
 /// A channel as the loops read it.
 #[derive(Debug)]
 pub struct Rows<'a> {
     /// Its bins.
     pub grid: &'a Grid,
-    /// Inverse variance.
+    /// Inverse variance, with zeros after the last bin up to a whole [`BLOCK`].
     pub weight: &'a [f64],
-    /// Inverse variance times flux.
+    /// Inverse variance times flux, likewise.
     pub weighted_flux: &'a [f64],
     /// `[group][m][i]`: of bin `GROUP * group + i` the element of the resolution matrix in column
-    /// `GROUP * group - half + m`, zero outside of the matrix and its band; `2 half + GROUP` values of `m`.
-    pub resolution: &'a [[f64; GROUP]],
+    /// `GROUP * group - half + m`, zero outside of the matrix and its band; `2 half + GROUP` values of `m`, whole blocks
+    /// of bins. In single precision, in which spectra files have it: it is read anew for each redshift.
+    pub resolution: &'a [[f32; GROUP]],
     /// Half its number of diagonals.
     pub half: usize,
     /// For each stretch of bins the transmission that the template is multiplied by.
     pub absorption: Vec<(Range<usize>, Cow<'a, [f64]>)>,
 }
 
-/// Sums over bins: `[a][b]` of weight x vector a x vector b, and `[b]` of weight x flux x vector b.
-pub struct Sums<const L: usize> {
-    /// The normal matrix.
-    pub matrix: [[f64; L]; L],
-    /// The right-hand side.
-    pub rhs: [f64; L],
+/// The tabulated vectors of a template, of whatever number.
+pub trait Vectors: Debug + Send + Sync {
+    /// Their number, or a few more that are 0.
+    fn width(&self) -> usize;
+
+    /// Their integrals up to distance `d` (Angstrom) from a node.
+    fn integral(&self, node: usize, d: f64) -> Vec<f64>;
+
+    /// Adds a channel's sums over bins of a template at a redshift: `sums[a * width + b]` of weight x vector a x vector b for
+    /// b up to a at least, and with a = width of weight x flux x vector b. `binned` is scratch memory.
+    fn accumulate(&self, basis: &Basis, z: f64, rows: &Rows, binned: &mut Vec<f64>, sums: &mut [f64]);
+}
+
+impl<const N: usize> Vectors for Vec<Node<N>> {
+    fn width(&self) -> usize {
+        N
+    }
+
+    fn integral(&self, node: usize, d: f64) -> Vec<f64> {
+        self[node].integral(d).to_vec()
+    }
+
+    fn accumulate(&self, basis: &Basis, z: f64, rows: &Rows, binned: &mut Vec<f64>, sums: &mut [f64]) {
+        binned.clear();
+        binned.resize((BLOCK + 2 * rows.half) * N, 0.0);
+        let mut total = Sums { products: [[[0.0; LANES]; N]; N], rhs: [[0.0; LANES]; N] };
+        accumulate(Shifted { basis, nodes: self, z }, rows, binned.as_chunks_mut().0, &mut total);
+        let lanes = total.products.as_flattened().iter().chain(&total.rhs);
+        sums.iter_mut().zip(lanes).for_each(|(s, [a, b, c, d])| *s += (a + b) + (c + d));
+    }
+}
+
+/// Sums over bins, one bin in [`LANES`] in each lane: `[a][b]` of weight x vector a x vector b, and `[b]` of weight x flux
+/// x vector b.
+struct Sums<const N: usize> {
+    products: [[[f64; LANES]; N]; N],
+    rhs: [[f64; LANES]; N],
+}
+
+/// What is seen of the vectors in a block of bins, and the factors of its products: weight x vector, and weight x flux.
+struct Seen<'a, const N: usize> {
+    vectors: &'a [[f64; BLOCK]; N],
+    weighted: &'a [[f64; BLOCK]; N],
+    weighted_flux: &'a [f64; BLOCK],
 }
 
 /// A template at a redshift.
 #[derive(Clone, Copy)]
-pub struct Shifted<'a, const L: usize> {
-    /// The template.
-    pub basis: &'a Basis,
-    /// Its nodes.
-    pub nodes: &'a [Node<L>],
-    /// The redshift.
-    pub z: f64,
+struct Shifted<'a, const N: usize> {
+    basis: &'a Basis,
+    nodes: &'a [Node<N>],
+    z: f64,
 }
 
 numerics::dispatch! {
-    /// Adds a channel's sums of a template at a redshift; `binned` is scratch memory.
-    pub fn accumulate_8(template: Shifted<8>, rows: &Rows, binned: &mut Vec<[f64; 8]>, sums: &mut Sums<8>) -> ()
-        = accumulate | accumulate
-}
-numerics::dispatch! {
-    /// [`accumulate_8`] for 16 lanes.
-    pub fn accumulate_16(template: Shifted<16>, rows: &Rows, binned: &mut Vec<[f64; 16]>, sums: &mut Sums<16>) -> ()
-        = accumulate | accumulate
-}
-numerics::dispatch! {
-    /// [`accumulate_8`] for 32 lanes.
-    pub fn accumulate_32(template: Shifted<32>, rows: &Rows, binned: &mut Vec<[f64; 32]>, sums: &mut Sums<32>) -> ()
-        = accumulate | accumulate
+    fn accumulate<const N: usize>(template: Shifted<N>, rows: &Rows, binned: &mut [[f64; N]], sums: &mut Sums<N>) -> ()
+        = add_channel | add_channel
 }
 
+/// Adds a channel's sums. `binned` are means over the bins `start - half .. start + BLOCK + half` of a block, 0 outside.
 #[inline(always)]
-fn accumulate<const L: usize>(template: Shifted<L>, rows: &Rows, binned: &mut Vec<[f64; L]>, sums: &mut Sums<L>) {
+fn add_channel<const N: usize>(template: Shifted<N>, rows: &Rows, binned: &mut [[f64; N]], sums: &mut Sums<N>) {
     let (nbin, half) = (rows.grid.wave.len(), rows.half);
     let band = 2 * half + GROUP;
-    // of the bins start - half .. start + BLOCK + half
-    binned.clear();
-    binned.resize(BLOCK + 2 * half, [0.0; L]);
     fill(template, rows, 0..half.min(nbin), &mut binned[BLOCK + half..]);
     let ahead = |start: usize| (start + half).min(nbin)..(start + half + BLOCK).min(nbin);
     let mut places = locate(template, rows.grid, ahead(0));
-    let (mut seen, mut weighted) = ([[0.0; L]; BLOCK], [[0.0; L]; BLOCK]);
-    for start in (0..nbin).step_by(BLOCK) {
-        let count = BLOCK.min(nbin - start);
+    let (weights, weighted_fluxes) = (rows.weight.as_chunks().0, rows.weighted_flux.as_chunks().0);
+    let (mut vectors, mut weighted) = ([[0.0; BLOCK]; N], [[0.0; BLOCK]; N]);
+    for (block, (weight, weighted_flux)) in weights.iter().zip(weighted_fluxes).enumerate() {
+        let start = block * BLOCK;
         binned.copy_within(BLOCK.., 0);
         rebin(template, rows, ahead(start), &places, &mut binned[2 * half..]);
+        binned[2 * half + ahead(start).len()..].fill([0.0; N]);
         places = locate(template, rows.grid, ahead(start + BLOCK));
-        if (start + half + count) > nbin {
-            let known = 2 * half + nbin.saturating_sub(start + half);
-            binned[known..].fill([0.0; L]);
-        }
-        let mut rhs = sums.rhs;
-        for k in (0..count).step_by(GROUP) {
-            let group = (start + k) / GROUP;
-            let s = resolve(&rows.resolution[group * band..(group + 1) * band], &binned[k..k + band]);
-            for b in 0..GROUP.min(count - k) {
-                let (w, wf) = (rows.weight[start + k + b], rows.weighted_flux[start + k + b]);
-                for v in 0..L {
-                    weighted[k + b][v] = w * s[b][v];
-                    rhs[v] = wf.mul_add(s[b][v], rhs[v]);
-                }
-                seen[k + b] = s[b];
-            }
-        }
-        sums.rhs = rhs;
-        add_products(&seen[..count], &weighted[..count], template.basis.len(), &mut sums.matrix);
+        let resolution = &rows.resolution[start / GROUP * band..];
+        resolve(resolution, band, binned, &mut vectors);
+        weigh(weight, &vectors, &mut weighted);
+        add_products(&Seen { vectors: &vectors, weighted: &weighted, weighted_flux }, sums);
     }
 }
 
-/// Some rows of the resolution matrix times the vectors.
+/// A block's rows of the resolution matrix times the vectors.
 #[inline(always)]
-fn resolve<const L: usize>(rows: &[[f64; GROUP]], vectors: &[[f64; L]]) -> [[f64; L]; GROUP] {
-    let mut sums = [[0.0; L]; GROUP];
-    for (r, x) in rows.iter().zip(vectors) {
-        for b in 0..GROUP {
-            for v in 0..L {
-                sums[b][v] = r[b].mul_add(x[v], sums[b][v]);
-            }
-        }
-    }
-    sums
-}
-
-/// Adds the products of the first `n` vectors to the matrix, up to its diagonal at least, several rows at a time: their
-/// sums do not wait for each other.
-#[inline(always)]
-fn add_products<const L: usize>(seen: &[[f64; L]], weighted: &[[f64; L]], n: usize, matrix: &mut [[f64; L]; L]) {
-    for first in (0..n).step_by(COLUMNS) {
-        if first == 0 {
-            match n {
-                1..=4 => add_tile::<L, 4, 1>(seen, weighted, (0, 0), matrix),
-                5 => add_tile::<L, 5, 1>(seen, weighted, (0, 0), matrix),
-                6 => add_tile::<L, 6, 1>(seen, weighted, (0, 0), matrix),
-                _ => add_tile::<L, 8, 1>(seen, weighted, (0, 0), matrix),
-            }
-            continue;
-        }
-        for column in (0..=first).step_by(2 * COLUMNS) {
-            match n - first {
-                1 | 2 => add_tile::<L, 2, 2>(seen, weighted, (first, column), matrix),
-                3 | 4 => add_tile::<L, 4, 2>(seen, weighted, (first, column), matrix),
-                _ => add_tile::<L, 8, 2>(seen, weighted, (first, column), matrix),
-            }
+fn resolve<const N: usize>(rows: &[[f32; GROUP]], band: usize, binned: &[[f64; N]], seen: &mut [[f64; BLOCK]; N]) {
+    for (group, rows) in rows.chunks_exact(band).take(BLOCK / GROUP).enumerate() {
+        let start = group * GROUP;
+        let binned = &binned[start..start + band];
+        // as many vectors at once as there are registers for
+        match N {
+            _ if N % 5 == 0 => resolve_group::<N, 5>(rows, binned, start, seen),
+            _ if N % 4 == 0 => resolve_group::<N, 4>(rows, binned, start, seen),
+            _ if N % 3 == 0 => resolve_group::<N, 3>(rows, binned, start, seen),
+            _ => resolve_group::<N, 1>(rows, binned, start, seen),
         }
     }
 }
 
-/// Adds to `A` rows of `C` x [`COLUMNS`] columns of the matrix.
+/// [`GROUP`] rows of the resolution matrix times the vectors, `C` at once.
 #[inline(always)]
-fn add_tile<const L: usize, const A: usize, const C: usize>(
-    seen: &[[f64; L]],
-    weighted: &[[f64; L]],
-    (row, column): (usize, usize),
-    matrix: &mut [[f64; L]; L],
+fn resolve_group<const N: usize, const C: usize>(
+    rows: &[[f32; GROUP]],
+    binned: &[[f64; N]],
+    start: usize,
+    seen: &mut [[f64; BLOCK]; N],
 ) {
-    let mut sums = [[[0.0; COLUMNS]; C]; A];
-    for (s, w) in seen.iter().zip(weighted) {
-        let (Some((factors, _)), Some(values)) =
-            (w[row..].split_first_chunk::<A>(), s[column..].as_chunks::<COLUMNS>().0.first_chunk::<C>())
-        else {
-            continue;
-        };
-        for a in 0..A {
+    for first in (0..N).step_by(C) {
+        let mut sums = [[0.0; GROUP]; C];
+        for (row, x) in rows.iter().zip(binned) {
+            let mut r = [0.0; GROUP];
+            for i in 0..GROUP {
+                r[i] = f64::from(row[i]);
+            }
             for c in 0..C {
-                for v in 0..COLUMNS {
-                    sums[a][c][v] = factors[a].mul_add(values[c][v], sums[a][c][v]);
+                for i in 0..GROUP {
+                    sums[c][i] = r[i].mul_add(x[first + c], sums[c][i]);
+                }
+            }
+        }
+        for c in 0..C {
+            seen[first + c][start..start + GROUP].copy_from_slice(&sums[c]);
+        }
+    }
+}
+
+/// The vectors times the weights.
+#[inline(always)]
+fn weigh<const N: usize>(weight: &[f64; BLOCK], vectors: &[[f64; BLOCK]; N], weighted: &mut [[f64; BLOCK]; N]) {
+    for v in 0..N {
+        for i in 0..BLOCK {
+            weighted[v][i] = weight[i] * vectors[v][i];
+        }
+    }
+}
+
+/// Adds a block's products, tile by tile of the lower triangle of the matrix, and of the right-hand side, its last row.
+#[inline(always)]
+fn add_products<const N: usize>(seen: &Seen<N>, sums: &mut Sums<N>) {
+    for row in (0..=N).step_by(TILE) {
+        for column in (0..N.min(row + TILE)).step_by(TILE) {
+            let at = (row, column);
+            match ((N + 1 - row).min(TILE), (N - column).min(TILE)) {
+                (1, 1) => add_tile::<N, 1, 1>(seen, at, sums),
+                (1, 2) => add_tile::<N, 1, 2>(seen, at, sums),
+                (1, _) => add_tile::<N, 1, 3>(seen, at, sums),
+                (2, 1) => add_tile::<N, 2, 1>(seen, at, sums),
+                (2, 2) => add_tile::<N, 2, 2>(seen, at, sums),
+                (2, _) => add_tile::<N, 2, 3>(seen, at, sums),
+                (_, 1) => add_tile::<N, 3, 1>(seen, at, sums),
+                (_, 2) => add_tile::<N, 3, 2>(seen, at, sums),
+                (_, _) => add_tile::<N, 3, 3>(seen, at, sums),
+            }
+        }
+    }
+}
+
+/// Adds to `A` rows of `C` columns.
+#[inline(always)]
+fn add_tile<const N: usize, const A: usize, const C: usize>(
+    seen: &Seen<N>,
+    (row, column): (usize, usize),
+    sums: &mut Sums<N>,
+) {
+    let mut tile = [[[0.0; LANES]; C]; A];
+    for i in (0..BLOCK).step_by(LANES) {
+        for a in 0..A {
+            let factors = if row + a < N { &seen.weighted[row + a] } else { seen.weighted_flux };
+            for c in 0..C {
+                for l in 0..LANES {
+                    tile[a][c][l] = factors[i + l].mul_add(seen.vectors[column + c][i + l], tile[a][c][l]);
                 }
             }
         }
     }
-    for (row, sums) in matrix[row..].iter_mut().zip(&sums) {
-        for (m, s) in row[column..].iter_mut().zip(sums.as_flattened()) {
-            *m += s;
+    for a in 0..A {
+        let sums = if row + a < N { &mut sums.products[row + a] } else { &mut sums.rhs };
+        for c in 0..C {
+            for l in 0..LANES {
+                sums[column + c][l] += tile[a][c][l];
+            }
         }
     }
 }
 
 /// Means of the vectors over any number of bins.
 #[inline(always)]
-fn fill<const L: usize>(template: Shifted<L>, rows: &Rows, bins: Range<usize>, out: &mut [[f64; L]]) {
+fn fill<const N: usize>(template: Shifted<N>, rows: &Rows, bins: Range<usize>, out: &mut [[f64; N]]) {
     for (start, out) in bins.clone().step_by(BLOCK).zip(out.chunks_mut(BLOCK)) {
         let bins = start..bins.end.min(start + BLOCK);
         rebin(template, rows, bins.clone(), &locate(template, rows.grid, bins), out);
@@ -193,7 +240,7 @@ fn fill<const L: usize>(template: Shifted<L>, rows: &Rows, bins: Range<usize>, o
 
 /// Finds the nodes of the edges of up to [`BLOCK`] bins, and asks for them from memory.
 #[inline(always)]
-fn locate<const L: usize>(template: Shifted<L>, grid: &Grid, bins: Range<usize>) -> Places<EDGES> {
+fn locate<const N: usize>(template: Shifted<N>, grid: &Grid, bins: Range<usize>) -> Places<EDGES> {
     let mut places = Places { place: [0.0; EDGES], distance: [0.0; EDGES], node: [0; EDGES] };
     let (edges, ln_edges) = (&grid.edges[bins.start..=bins.end], &grid.ln_edges[bins.start..=bins.end]);
     template.basis.find(template.z, edges, ln_edges, &mut places);
@@ -218,19 +265,19 @@ fn prefetch<T>(value: &T) {
 
 /// Means of the vectors over up to [`BLOCK`] bins, absorbed; zero where the template does not reach.
 #[inline(always)]
-fn rebin<const L: usize>(
-    template: Shifted<L>,
+fn rebin<const N: usize>(
+    template: Shifted<N>,
     rows: &Rows,
     bins: Range<usize>,
     places: &Places<EDGES>,
-    out: &mut [[f64; L]],
+    out: &mut [[f64; N]],
 ) {
     let mut low = template.nodes[places.node[0] as usize].integral(places.distance[0]);
     for (e, (out, inverse_width)) in out.iter_mut().zip(&rows.grid.inverse_widths[bins.clone()]).enumerate() {
         let high = template.nodes[places.node[e + 1] as usize].integral(places.distance[e + 1]);
         let inside = places.place[e + 1] > places.place[e];
         let factor = if inside { (1.0 + template.z) * inverse_width } else { 0.0 };
-        for v in 0..L {
+        for v in 0..N {
             out[v] = (high[v] - low[v]) * factor;
         }
         low = high;

@@ -2,9 +2,9 @@
 //! and seen through each channel's resolution; its best coefficients and chi2.
 
 use crate::{
-    basis::{Basis, Table},
+    basis::Basis,
     forest,
-    kernel::{self, GROUP, Rows, Shifted, Sums},
+    kernel::{BLOCK, GROUP, Rows},
     nnls,
     spectrum::{Channel, Grid, Target},
 };
@@ -44,7 +44,7 @@ pub struct Data<'a> {
     channels: Vec<ChannelData<'a>>,
     /// chi2 of the model 0.
     pub null_chi2: f64,
-    binned: Binned,
+    binned: Vec<f64>,
     /// What [`Data::penalised_chi2`] has found, by template and bits of the redshift.
     known: HashMap<(usize, u64), f64>,
 }
@@ -52,17 +52,10 @@ pub struct Data<'a> {
 #[derive(Debug)]
 struct ChannelData<'a> {
     channel: &'a Channel,
+    weight: Vec<f64>,
     weighted_flux: Vec<f64>,
-    resolution: Vec<[f64; GROUP]>,
+    resolution: Vec<[f32; GROUP]>,
     half: usize,
-}
-
-/// The vectors on the bins, for each number of lanes.
-#[derive(Debug, Default)]
-struct Binned {
-    lanes_8: Vec<[f64; 8]>,
-    lanes_16: Vec<[f64; 16]>,
-    lanes_32: Vec<[f64; 32]>,
 }
 
 impl Normal {
@@ -111,7 +104,7 @@ impl<'a> Data<'a> {
     /// Arranges a target's data.
     pub fn new(target: &'a Target) -> Self {
         let channels = target.channels.iter().map(ChannelData::new).collect();
-        Self { channels, null_chi2: target.null_chi2(), binned: Binned::default(), known: HashMap::new() }
+        Self { channels, null_chi2: target.null_chi2(), binned: Vec::new(), known: HashMap::new() }
     }
 
     /// chi2 of the best fit of template number `template` at redshift `z`, with its penalty; computed once.
@@ -133,40 +126,18 @@ impl<'a> Data<'a> {
 
     /// The normal equations of a template's vectors at redshift `z`.
     pub fn normal(&mut self, basis: &Basis, z: f64) -> Normal {
-        let mut normal = Normal::zeros(basis.len(), self.null_chi2);
-        let Self { channels, binned, .. } = self;
-        match basis.table() {
-            Table::Lanes8(nodes) => {
-                let template = Shifted { basis, nodes, z };
-                sum(channels, template, &mut binned.lanes_8, kernel::accumulate_8, &mut normal)
-            }
-            Table::Lanes16(nodes) => {
-                let template = Shifted { basis, nodes, z };
-                sum(channels, template, &mut binned.lanes_16, kernel::accumulate_16, &mut normal)
-            }
-            Table::Lanes32(nodes) => {
-                let template = Shifted { basis, nodes, z };
-                sum(channels, template, &mut binned.lanes_32, kernel::accumulate_32, &mut normal)
-            }
+        let (n, width) = (basis.len(), basis.table().width());
+        let mut sums = vec![0.0; (width + 1) * width];
+        for channel in &self.channels {
+            let rows = channel.rows(basis.template.igm, z);
+            basis.table().accumulate(basis, z, &rows, &mut self.binned, &mut sums);
+        }
+        let mut normal = Normal::zeros(n, self.null_chi2);
+        for a in 0..n {
+            normal.rhs[a] = sums[width * width + a];
+            (0..=a).for_each(|b| normal.matrix.add(a, b, sums[width * a + b]));
         }
         normal
-    }
-}
-
-/// Sums over the channels.
-fn sum<const L: usize>(
-    channels: &[ChannelData],
-    template: Shifted<L>,
-    binned: &mut Vec<[f64; L]>,
-    accumulate: fn(Shifted<L>, &Rows, &mut Vec<[f64; L]>, &mut Sums<L>),
-    normal: &mut Normal,
-) {
-    let Shifted { basis, z, .. } = template;
-    let mut sums = Sums { matrix: [[0.0; L]; L], rhs: [0.0; L] };
-    channels.iter().for_each(|c| accumulate(template, &c.rows(basis.template.igm, z), binned, &mut sums));
-    for a in 0..basis.len() {
-        normal.rhs[a] = sums.rhs[a];
-        (0..=a).for_each(|b| normal.matrix.add(a, b, sums.matrix[a][b]));
     }
 }
 
@@ -174,22 +145,26 @@ impl<'a> ChannelData<'a> {
     fn new(channel: &'a Channel) -> Self {
         let half = channel.resolution.ndiag() / 2;
         let (nbin, band) = (channel.grid.wave.len(), 2 * half + GROUP);
-        let mut resolution = vec![[0.0; GROUP]; nbin.div_ceil(GROUP) * band];
+        let whole = nbin.next_multiple_of(BLOCK);
+        let mut resolution = vec![[0.0; GROUP]; whole / GROUP * band];
         for i in 0..nbin {
             let group = i / GROUP;
             for j in channel.resolution.columns(i) {
                 let m = j + half - GROUP * group;
-                resolution[group * band + m][i % GROUP] = channel.resolution.get(i, j);
+                resolution[group * band + m][i % GROUP] = channel.resolution.get(i, j) as f32;
             }
         }
-        let weighted_flux = channel.flux.iter().zip(&channel.ivar).map(|(f, w)| f * w).collect();
-        Self { channel, weighted_flux, resolution, half }
+        let mut weight = channel.ivar.clone();
+        let mut weighted_flux: Vec<f64> = channel.flux.iter().zip(&channel.ivar).map(|(f, w)| f * w).collect();
+        weight.resize(whole, 0.0);
+        weighted_flux.resize(whole, 0.0);
+        Self { channel, weight, weighted_flux, resolution, half }
     }
 
     fn rows(&self, igm: Igm, z: f64) -> Rows<'_> {
         Rows {
             grid: &self.channel.grid,
-            weight: &self.channel.ivar,
+            weight: &self.weight,
             weighted_flux: &self.weighted_flux,
             resolution: &self.resolution,
             half: self.half,
