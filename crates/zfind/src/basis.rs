@@ -199,8 +199,7 @@ fn whole(x: f64) -> u32 {
 /// The nodes of a template, each with as many vectors as it has or a few more.
 fn table(template: &Template) -> Box<dyn Vectors> {
     match template.basis.nrows() {
-        0..=2 => Box::new(tabulate::<2>(template)),
-        3 => Box::new(tabulate::<3>(template)),
+        0..=3 => Box::new(tabulate::<3>(template)),
         4 => Box::new(tabulate::<4>(template)),
         5 => Box::new(tabulate::<5>(template)),
         6 => Box::new(tabulate::<6>(template)),

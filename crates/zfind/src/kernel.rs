@@ -153,19 +153,30 @@ fn resolve_group<const N: usize, const C: usize>(
 ) {
     for first in (0..N).step_by(C) {
         let mut sums = [[0.0; GROUP]; C];
-        for (row, x) in rows.iter().zip(binned) {
-            let mut r = [0.0; GROUP];
-            for i in 0..GROUP {
-                r[i] = f64::from(row[i]);
-            }
-            for c in 0..C {
-                for i in 0..GROUP {
-                    sums[c][i] = r[i].mul_add(x[first + c], sums[c][i]);
-                }
-            }
-        }
+        // the first columns are those of the first bins only, the last ones of the last
+        let (head, tail) = (GROUP / 2, rows.len() - GROUP / 2);
+        add_columns::<N, C, 0, { GROUP / 2 }>(&rows[..head], &binned[..head], first, &mut sums);
+        add_columns::<N, C, 0, GROUP>(&rows[head..tail], &binned[head..tail], first, &mut sums);
+        add_columns::<N, C, { GROUP / 2 }, GROUP>(&rows[tail..], &binned[tail..], first, &mut sums);
         for c in 0..C {
             seen[first + c][start..start + GROUP].copy_from_slice(&sums[c]);
+        }
+    }
+}
+
+/// Some columns of the rows `FROM..TO` of a group times `C` of the vectors.
+#[inline(always)]
+fn add_columns<const N: usize, const C: usize, const FROM: usize, const TO: usize>(
+    rows: &[[f32; GROUP]],
+    binned: &[[f64; N]],
+    first: usize,
+    sums: &mut [[f64; GROUP]; C],
+) {
+    for (row, x) in rows.iter().zip(binned) {
+        for c in 0..C {
+            for i in FROM..TO {
+                sums[c][i] = f64::from(row[i]).mul_add(x[first + c], sums[c][i]);
+            }
         }
     }
 }
@@ -185,45 +196,32 @@ fn weigh<const N: usize>(weight: &[f64; BLOCK], vectors: &[[f64; BLOCK]; N], wei
 fn add_products<const N: usize>(seen: &Seen<N>, sums: &mut Sums<N>) {
     for row in (0..=N).step_by(TILE) {
         for column in (0..N.min(row + TILE)).step_by(TILE) {
-            let at = (row, column);
-            match ((N + 1 - row).min(TILE), (N - column).min(TILE)) {
-                (1, 1) => add_tile::<N, 1, 1>(seen, at, sums),
-                (1, 2) => add_tile::<N, 1, 2>(seen, at, sums),
-                (1, _) => add_tile::<N, 1, 3>(seen, at, sums),
-                (2, 1) => add_tile::<N, 2, 1>(seen, at, sums),
-                (2, 2) => add_tile::<N, 2, 2>(seen, at, sums),
-                (2, _) => add_tile::<N, 2, 3>(seen, at, sums),
-                (_, 1) => add_tile::<N, 3, 1>(seen, at, sums),
-                (_, 2) => add_tile::<N, 3, 2>(seen, at, sums),
-                (_, _) => add_tile::<N, 3, 3>(seen, at, sums),
-            }
+            add_tile(seen, row, column, sums);
         }
     }
 }
 
-/// Adds to `A` rows of `C` columns.
+/// Adds a tile that begins at a row and a column. Where fewer are left the tile is of the last ones, and what it has
+/// of others is dropped: every tile is the same few instructions.
 #[inline(always)]
-fn add_tile<const N: usize, const A: usize, const C: usize>(
-    seen: &Seen<N>,
-    (row, column): (usize, usize),
-    sums: &mut Sums<N>,
-) {
-    let mut tile = [[[0.0; LANES]; C]; A];
+fn add_tile<const N: usize>(seen: &Seen<N>, row: usize, column: usize, sums: &mut Sums<N>) {
+    let (first_row, first_column) = (row.min(N + 1 - TILE), column.min(N - TILE));
+    let mut tile = [[[0.0; LANES]; TILE]; TILE];
     for i in (0..BLOCK).step_by(LANES) {
-        for a in 0..A {
-            let factors = if row + a < N { &seen.weighted[row + a] } else { seen.weighted_flux };
-            for c in 0..C {
+        for a in 0..TILE {
+            let factors = if first_row + a < N { &seen.weighted[first_row + a] } else { seen.weighted_flux };
+            for c in 0..TILE {
                 for l in 0..LANES {
-                    tile[a][c][l] = factors[i + l].mul_add(seen.vectors[column + c][i + l], tile[a][c][l]);
+                    tile[a][c][l] = factors[i + l].mul_add(seen.vectors[first_column + c][i + l], tile[a][c][l]);
                 }
             }
         }
     }
-    for a in 0..A {
-        let sums = if row + a < N { &mut sums.products[row + a] } else { &mut sums.rhs };
-        for c in 0..C {
+    for (r, tile) in (first_row..).zip(&tile).filter(|(r, _)| *r >= row) {
+        let sums = if r < N { &mut sums.products[r] } else { &mut sums.rhs };
+        for (c, lanes) in (first_column..).zip(tile).filter(|(c, _)| *c >= column) {
             for l in 0..LANES {
-                sums[column + c][l] += tile[a][c][l];
+                sums[c][l] += lanes[l];
             }
         }
     }
