@@ -135,9 +135,9 @@ fn resolve<const N: usize>(rows: &[[f32; GROUP]], band: usize, binned: &[[f64; N
         let binned = &binned[start..start + band];
         // as many vectors at once as there are registers for
         match N {
-            _ if N % 5 == 0 => resolve_group::<N, 5>(rows, binned, start, seen),
-            _ if N % 4 == 0 => resolve_group::<N, 4>(rows, binned, start, seen),
-            _ if N % 3 == 0 => resolve_group::<N, 3>(rows, binned, start, seen),
+            _ if N.is_multiple_of(5) => resolve_group::<N, 5>(rows, binned, start, seen),
+            _ if N.is_multiple_of(4) => resolve_group::<N, 4>(rows, binned, start, seen),
+            _ if N.is_multiple_of(3) => resolve_group::<N, 3>(rows, binned, start, seen),
             _ => resolve_group::<N, 1>(rows, binned, start, seen),
         }
     }
@@ -208,11 +208,11 @@ fn add_tile<const N: usize>(seen: &Seen<N>, row: usize, column: usize, sums: &mu
     let (first_row, first_column) = (row.min(N + 1 - TILE), column.min(N - TILE));
     let mut tile = [[[0.0; LANES]; TILE]; TILE];
     for i in (0..BLOCK).step_by(LANES) {
-        for a in 0..TILE {
+        for (a, tile) in tile.iter_mut().enumerate() {
             let factors = if first_row + a < N { &seen.weighted[first_row + a] } else { seen.weighted_flux };
-            for c in 0..TILE {
+            for (c, lanes) in tile.iter_mut().enumerate() {
                 for l in 0..LANES {
-                    tile[a][c][l] = factors[i + l].mul_add(seen.vectors[first_column + c][i + l], tile[a][c][l]);
+                    lanes[l] = factors[i + l].mul_add(seen.vectors[first_column + c][i + l], lanes[l]);
                 }
             }
         }
