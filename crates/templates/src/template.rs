@@ -4,6 +4,7 @@ use crate::{Igm, Method};
 use datamodel::fits::FitsReader;
 use datamodel::{Error, Header, Result, Value};
 use ndarray::{Array2, Ix2};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -114,8 +115,9 @@ fn coefficients(fits: &mut FitsReader, nbasis: usize) -> Result<Array2<f64>> {
 /// A path that does not exist, a file that [`Template::read`] refuses, or no template at all.
 pub fn load(paths: &[PathBuf]) -> Result<Vec<Template>> {
     let mut newest: BTreeMap<(String, String), Template> = BTreeMap::new();
-    for file in template_files(paths)? {
-        let template = Template::read(&file)?;
+    let read: Vec<Result<Template>> = template_files(paths)?.par_iter().map(|f| Template::read(f)).collect();
+    for template in read {
+        let template = template?;
         let key = (template.spectype.clone(), template.subtype.clone());
         let older = newest.get(&key).is_some_and(|t| version_number(&t.version) > version_number(&template.version));
         if !older {

@@ -11,6 +11,7 @@ use crate::{
     spectrum::Target,
 };
 use datamodel::mask::zwarn::NEGATIVE_MODEL;
+use rayon::prelude::*;
 use std::sync::Arc;
 use templates::Template;
 
@@ -53,10 +54,10 @@ impl Finder {
     /// Prepares templates for spectra within `range` (observed Angstrom); `nminima` minima of each are fitted;
     /// unless `complete`, not those of templates that cannot change the answer.
     pub fn new(templates: Vec<Template>, range: (f64, f64), nminima: usize, complete: bool) -> Self {
-        let bases: Vec<Basis> = templates.into_iter().map(Basis::new).collect();
+        let bases: Vec<Basis> = templates.into_par_iter().map(Basis::new).collect();
         let coverage = coverage(&bases);
         let range = (range.0.max(coverage.0), range.1.min(coverage.1).max(range.0.max(coverage.0)));
-        let scanners = bases.iter().map(|b| Scanner::new(b, range)).collect();
+        let scanners = bases.par_iter().map(|b| Scanner::new(b, range)).collect();
         Self { bases, scanners, coverage, nminima, complete, archetypes: Archetypes::default() }
     }
 
