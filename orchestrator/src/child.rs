@@ -3,7 +3,7 @@
 use crate::spawn::Start;
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,7 +49,8 @@ impl Children {
         self.groups.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Runs a program to its end, its output going to the log. It dies with the thread that calls this.
+    /// Runs a program to its end, its output going to the log. It dies with the thread that calls this. A text that
+    /// does not say what runs it (`#!`) is run by the shell, as by execvp(3).
     ///
     /// # Errors
     /// If it cannot be started.
@@ -62,14 +63,25 @@ impl Children {
         log: &File,
     ) -> io::Result<Ended> {
         let start = Start::new(program, arguments, folder, cpus, log)?;
+        let pid = match self.spawn(&start) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOEXEC) && is_text(program) => {
+                let script = [program.display().to_string()];
+                let arguments = [&script, arguments].concat();
+                self.spawn(&Start::new(Path::new("/bin/sh"), &arguments, folder, cpus, log)?)?
+            }
+            pid => pid?,
+        };
+        self.wait(pid)
+    }
+
+    fn spawn(&self, start: &Start) -> io::Result<u32> {
         let mut groups = self.lock();
         if self.is_stopping() {
             return Err(io::ErrorKind::Interrupted.into());
         }
         let pid = start.spawn()?;
         groups.insert(pid as i32);
-        drop(groups);
-        self.wait(pid)
+        Ok(pid)
     }
 
     fn wait(&self, pid: u32) -> io::Result<Ended> {
@@ -95,6 +107,13 @@ impl Children {
             peak_memory_mb: usage.ru_maxrss as f64 * 1024.0 / 1e6,
         })
     }
+}
+
+/// Whether a file may be a script: no byte of its beginning is zero, as some are in programs for another machine.
+fn is_text(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(512).read_to_end(&mut start));
+    read.is_ok() && !start.contains(&0)
 }
 
 /// The cores that this process may use.
@@ -150,6 +169,7 @@ pub fn signal_name(signal: i32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     fn run(script: &str) -> Ended {
         let log = File::create("/dev/null").unwrap();
@@ -177,6 +197,21 @@ mod tests {
         };
         assert_eq!(start("/etc/passwd", "/").unwrap_err().kind(), io::ErrorKind::PermissionDenied);
         assert_eq!(start("/bin/true", "/not/there").unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_script_that_does_not_say_what_runs_it_is_run_by_the_shell() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("a step");
+        let start = |content: &[u8]| {
+            std::fs::write(&program, content).unwrap();
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+            let log = File::create("/dev/null").unwrap();
+            Children::default().run(&program, &["7".to_string()], Path::new("/"), &BTreeSet::new(), &log)
+        };
+        assert_eq!(start(b"exit $1\n").unwrap().exit_code, Some(7));
+        // a program for another machine is no script
+        assert_eq!(start(b"\x7fELF\x02\x01\0\0exit 0\n").unwrap_err().raw_os_error(), Some(libc::ENOEXEC));
     }
 
     /// Seconds of CPU time of this thread.

@@ -61,16 +61,20 @@ pub fn create(production: &Production, request: &Request, scripts: &scripts::Set
     let graph = Graph::build(table, space, &plans)?;
     write_plans(production, &graph, &plans)?;
     make_links(production, &graph, &plans)?;
-    let options = production.options();
-    if options.exists() {
-        Options::of(production, &graph.table, &graph.space)?;
-    } else {
-        write_atomically(&options, &Options::default_text(&graph.table, &graph.space))?;
+    if !production.options().exists() {
+        write_atomically(&production.options(), &Options::default_text(&graph.table, &graph.space))?;
     }
+    let options = Options::of(production, &graph.table, &graph.space)?;
     scripts::write_setup(production, scripts)?;
     scripts::write_jobs(production, &graph, scripts)?;
     summarise(&graph, production);
+    warn("desi_pipe", &options.idle_overrides(production, &graph));
     Ok(complaints)
+}
+
+/// Says what a program goes on in spite of.
+pub fn warn(program: &str, warnings: &[String]) {
+    warnings.iter().for_each(|warning| eprintln!("{program}: warning: {warning}"));
 }
 
 fn wanted_nights(production: &Production, request: &Request, space: &crate::keys::Space) -> Result<Vec<String>> {

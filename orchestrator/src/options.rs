@@ -26,7 +26,7 @@ impl Options {
     /// # Errors
     /// If one of them is wrong.
     pub fn of(production: &Production, table: &Table, space: &Space) -> Result<Self> {
-        let overrides = overrides::read(&production.run().join("overrides.toml"), table, space)?;
+        let overrides = overrides::read(&overrides::path(production), table, space)?;
         Ok(Self { overrides, ..Self::read(&production.options(), table)? })
     }
 
@@ -82,6 +82,11 @@ impl Options {
             }
         }
         text
+    }
+
+    /// A sentence for each override of a production that fits no task.
+    pub fn idle_overrides(&self, production: &Production, graph: &Graph) -> Vec<String> {
+        overrides::idle(&self.overrides, &overrides::path(production), graph)
     }
 
     /// The options of a task.

@@ -12,11 +12,13 @@
 
 use crate::graph::{Graph, TaskId};
 use crate::keys::{Key, Space};
+use crate::production::Production;
 use crate::table::{OptionMap, Table};
 use crate::{Error, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use toml::Spanned;
 
 /// Options of the tasks of a step that have certain keys.
 #[derive(Debug, Clone)]
@@ -26,13 +28,15 @@ pub struct Override {
     keys: Vec<(usize, Vec<String>)>,
     /// Over the step's own.
     pub options: OptionMap,
+    // in the file, from 1
+    line: usize,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Toml {
     #[serde(default, rename = "override")]
-    overrides: Vec<OverrideToml>,
+    overrides: Vec<Spanned<OverrideToml>>,
 }
 
 #[derive(Deserialize)]
@@ -43,6 +47,11 @@ struct OverrideToml {
     options: OptionMap,
     #[serde(flatten)]
     keys: BTreeMap<String, toml::Value>,
+}
+
+/// Where it is.
+pub fn path(production: &Production) -> PathBuf {
+    production.run().join("overrides.toml")
 }
 
 /// Reads the file; none are in one that does not exist.
@@ -56,16 +65,16 @@ pub fn read(path: &Path, table: &Table, space: &Space) -> Result<Vec<Override>> 
         Err(error) => return Err(Error::io("read", path)(error)),
     };
     let toml: Toml = toml::from_str(&text).map_err(|e| Error::content(path, e))?;
-    let numbered = toml.overrides.into_iter().zip(1..);
-    numbered
-        .map(|(toml, n)| {
-            Override::new(toml, table, space).map_err(|e| Error::content(path, format!("override {n}: {e}")))
-        })
-        .collect()
+    let read = |toml: Spanned<OverrideToml>| {
+        let line = text[..toml.span().start].lines().count() + 1;
+        let made = Override::new(toml.into_inner(), line, table, space);
+        made.map_err(|e| Error::content(path, format!("the override of line {line}: {e}")))
+    };
+    toml.overrides.into_iter().map(read).collect()
 }
 
 impl Override {
-    fn new(toml: OverrideToml, table: &Table, space: &Space) -> Result<Self> {
+    fn new(toml: OverrideToml, line: usize, table: &Table, space: &Space) -> Result<Self> {
         let step = table.step(&toml.step)?;
         for (field, text) in [("author", &toml.author), ("reason", &toml.reason)] {
             if text.trim().is_empty() {
@@ -85,7 +94,7 @@ impl Override {
             }
             keys.push((dim, values));
         }
-        Ok(Self { step, keys, options: toml.options })
+        Ok(Self { step, keys, options: toml.options, line })
     }
 
     /// Whether it is about this task.
@@ -95,6 +104,19 @@ impl Override {
             |(dim, values): &(usize, Vec<String>)| values.iter().any(|value| value == graph.space.text(key, *dim));
         usize::from(graph.task(task).step) == self.step && self.keys.iter().all(has)
     }
+}
+
+/// A sentence for each override that no task has use for: most often a slip of the pen.
+pub fn idle(overrides: &[Override], path: &Path, graph: &Graph) -> Vec<String> {
+    let fits_none = |over: &&Override| !graph.ids().any(|task| over.touches(graph, task));
+    let describe = |over: &Override| {
+        let key =
+            |(dim, values): &(usize, Vec<String>)| format!(", {} {}", graph.space.name(*dim), values.join(" or "));
+        let keys: String = over.keys.iter().map(key).collect();
+        let step = &graph.table.steps[over.step].name;
+        format!("{}: line {}: the override ({step}{keys}) fits no task", path.display(), over.line)
+    };
+    overrides.iter().filter(fits_none).map(describe).collect()
 }
 
 /// A value, or each of a list.

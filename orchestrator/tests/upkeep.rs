@@ -15,6 +15,27 @@ fn stale(world: &World) -> u32 {
 }
 
 #[test]
+fn an_override_that_fits_no_task_is_named() {
+    let world = World::small();
+    let about = |step: &str, camera: &str| {
+        format!(
+            "[[override]]\nstep = '{step}'\ncamera = '{camera}'\nauthor = 'A'\nreason = 'B'\noptions = {{level = 2}}\n"
+        )
+    };
+    let text = format!("# notes\n{}\n{}", about("sky", "r0"), about("sky", "r7"));
+    fs::write(world.prod("run/overrides.toml"), text).unwrap();
+    for (program, arguments) in
+        [("desi_pipe", &[][..]), ("desi_pipe_status", &["all", "--json"]), ("desi_pipe_run", &["--dry-run"])]
+    {
+        let output = world.output(program, arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        let warnings: Vec<&str> = said.lines().filter(|line| line.contains("warning")).collect();
+        let sentence = "overrides.toml: line 9: the override (sky, camera r7) fits no task";
+        assert!(output.status.success() && warnings.len() == 1 && warnings[0].ends_with(sentence), "{program}: {said}");
+    }
+}
+
+#[test]
 fn an_override_touches_its_tasks_only() {
     let world = World::small();
     world.run(&[]);

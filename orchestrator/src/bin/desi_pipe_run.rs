@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use orchestrator::claim;
+use orchestrator::create::warn;
 use orchestrator::load::{Loaded, load};
 use orchestrator::production::{Place, Production};
 use orchestrator::ranks::{self, Post};
@@ -104,6 +105,7 @@ fn serve(args: &Args, post: &mut dyn Post) -> Result<(u8, bool)> {
 fn run(args: &Args, post: Option<&mut dyn Post>) -> Result<(u8, bool)> {
     let loaded = load(&args.place)?;
     let settings = settings(args, &loaded)?;
+    warn("desi_pipe_run", &loaded.options.idle_overrides(&loaded.production, &loaded.graph));
     if args.dry_run {
         // a reader that went away (`| head`) is no error
         let _ = std::io::stdout().write_all(dry_run::text(&loaded, &settings).as_bytes());

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use orchestrator::board::Board;
+use orchestrator::create::warn;
 use orchestrator::graph::TaskId;
 use orchestrator::load::{Loaded, load};
 use orchestrator::production::Place;
@@ -93,10 +94,11 @@ fn run(args: &Args) -> Result<u8> {
         return retry(load(&args.place)?, of);
     }
     loop {
-        let text = text(args)?;
+        let (text, warnings) = text(args)?;
         let clear = if args.watch.is_some() && std::io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
         // a reader that went away (`| head`) is no error
         let there = std::io::stdout().write_all(format!("{clear}{text}").as_bytes()).is_ok();
+        warn("desi_pipe_status", &warnings);
         match args.watch.filter(|_| there) {
             Some(seconds) => std::thread::sleep(Duration::from_secs_f64(seconds.clamp(0.1, 86400.0))),
             None => return Ok(0),
@@ -104,7 +106,8 @@ fn run(args: &Args) -> Result<u8> {
     }
 }
 
-fn text(args: &Args) -> Result<String> {
+/// What is asked for, and what is to be said beside it.
+fn text(args: &Args) -> Result<(String, Vec<String>)> {
     let loaded = load(&args.place)?;
     let graph = &loaded.graph;
     let board = Board::survey(&loaded.production, graph, &loaded.options, Scope::whole(graph));
@@ -116,7 +119,7 @@ fn text(args: &Args) -> Result<String> {
         slice: Slice::new(graph, if nights.is_empty() { &[] } else { &limits })?,
     };
     let colour = colour::wanted();
-    Ok(match (&args.what, args.json) {
+    let text = match (&args.what, args.json) {
         (What::All, false) => status::all(&board, &view, colour),
         (What::All, true) => format!("{}\n", status::counts_json(&board, &view)),
         (What::Step { step }, false) => status::step(&board, graph.table.step(step)?, &view, colour),
@@ -125,7 +128,8 @@ fn text(args: &Args) -> Result<String> {
         (What::Why { task }, _) => why::text(&board, graph.find(task)?),
         (What::Errors, false) => errors::text(&errors::groups(&board, &view)),
         (What::Errors, true) => format!("{}\n", serde_json::json!(errors::groups(&board, &view))),
-    })
+    };
+    Ok((text, loaded.options.idle_overrides(&loaded.production, graph)))
 }
 
 fn text_of_task(board: &Board, task: TaskId, of: &TaskArgs, json: bool, colour: bool) -> String {
