@@ -5,7 +5,7 @@
 //! fused product, so loops in kernels are plain.
 
 /// Defines a function that runs `$wide` where the processor has AVX-512, else `$narrow`, with AVX2 where it has
-/// that. Both must be `#[inline(always)]` and compute the same.
+/// that; it may be generic over a number. Both must be `#[inline(always)]` and compute the same.
 #[macro_export]
 macro_rules! dispatch {
     ($(#[$meta:meta])* $vis:vis fn $name:ident $(<const $n:ident: usize>)? ($($arg:ident: $t:ty),*) -> $ret:ty

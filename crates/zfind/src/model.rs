@@ -154,10 +154,10 @@ impl<'a> ChannelData<'a> {
                 resolution[group * band + m][i % GROUP] = channel.resolution.get(i, j) as f32;
             }
         }
-        let mut weight = channel.ivar.clone();
-        let mut weighted_flux: Vec<f64> = channel.flux.iter().zip(&channel.ivar).map(|(f, w)| f * w).collect();
-        weight.resize(whole, 0.0);
-        weighted_flux.resize(whole, 0.0);
+        let (mut weight, mut weighted_flux) = (vec![0.0; whole], vec![0.0; whole]);
+        for (i, (f, w)) in channel.flux.iter().zip(&channel.ivar).enumerate() {
+            (weight[i], weighted_flux[i]) = (*w, f * w);
+        }
         Self { channel, weight, weighted_flux, resolution, half }
     }
 
