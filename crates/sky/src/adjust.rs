@@ -106,7 +106,7 @@ pub fn fit(
 ) -> Option<Vec<Adjustment>> {
     let windows = Windows::around(peaks, frame.wave.len());
     let measure = |f: usize, wanted: &[usize]| {
-        let sky = frame.resolution_of(f).apply(&common.spectrum);
+        let sky = frame.resolution_view(f).apply(&common.spectrum);
         Measurement::of(frame, f, &sky, &windows, basis, wanted)
     };
     let all: Vec<usize> = (0..KINDS * basis.terms()).collect();
@@ -129,8 +129,13 @@ pub fn fit(
 }
 
 /// The sky fibres as they would be without their adjustment, nothing rejected yet.
-pub fn corrected(frame: &Frame, common: &CommonSky, adjustments: &[Adjustment], basis: &Basis) -> Vec<SkyFiber> {
-    let correct = |fiber: &SkyFiber| {
+pub fn corrected<'a>(
+    frame: &Frame,
+    common: &CommonSky<'a>,
+    adjustments: &[Adjustment],
+    basis: &Basis,
+) -> Vec<SkyFiber<'a>> {
+    let correct = |fiber: &SkyFiber<'a>| {
         let sky = fiber.resolution.apply(&common.spectrum);
         let (model, _) = adjustments[fiber.row].apply(&sky, basis);
         let flux = (0..sky.len()).map(|j| f64::from(frame.flux[(fiber.row, j)]) + sky[j] - model[j]).collect();
