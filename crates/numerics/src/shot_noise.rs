@@ -9,6 +9,7 @@
 //!
 //! An image has 17 million pixels: sums run down the rows, and medians are taken of [`LANES`] columns at once.
 
+use crate::dispatch;
 use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis};
 
 /// Rows above and below that the profile is averaged over. Traces tilt by less than 0.1 pixel over them.
@@ -23,8 +24,8 @@ const HALF_COLUMNS: usize = 3;
 const LINE_SIGMA: f32 = 3.0;
 /// Least prediction over the squared read noise: the variance is positive, whatever the neighbours do.
 pub const LEAST: f32 = -0.5;
-/// Columns whose medians are taken together: four floats are a register of every x86-64 and ARM64.
-const LANES: usize = 4;
+/// Columns whose medians are taken together: a register of AVX2, two of every x86-64 and ARM64.
+const LANES: usize = 8;
 /// Rows that [`expected_electrons`] hands to [`expected_rows`] at a time; sums start anew in each.
 pub const BAND: usize = 256;
 
@@ -41,9 +42,16 @@ pub fn expected_electrons(image: ArrayView2<f32>, good: ArrayView2<bool>, readno
     out
 }
 
-/// [`expected_electrons`] of the rows from `first` on, `out` (`[rows, nx]`): images are cut at multiples of [`BAND`], so that
-/// the result does not depend on who works on which rows.
-pub fn expected_rows(
+dispatch! {
+    /// [`expected_electrons`] of the rows from `first` on, `out` (`[rows, nx]`): images are cut at multiples of [`BAND`], so that
+    /// the result does not depend on who works on which rows.
+    pub fn expected_rows(
+        image: ArrayView2<f32>, good: ArrayView2<bool>, readnoise: ArrayView2<f32>, first: usize, out: ArrayViewMut2<f32>
+    ) -> () = predict_rows | predict_rows
+}
+
+#[inline(always)]
+fn predict_rows(
     image: ArrayView2<f32>,
     good: ArrayView2<bool>,
     readnoise: ArrayView2<f32>,
@@ -128,6 +136,7 @@ impl Window {
     }
 
     /// A row beyond the image.
+    #[inline(always)]
     fn enter_nothing(&mut self, y: usize) {
         let row = &mut self.rows[y % ROWS];
         for values in [&mut row.light, &mut row.count, &mut row.beside, &mut row.beside_count, &mut row.beside_noise] {
@@ -136,6 +145,7 @@ impl Window {
         row.mean.fill(nothing(y));
     }
 
+    #[inline(always)]
     fn enter(&mut self, y: usize, light: ArrayView1<f32>, good: ArrayView1<bool>, readnoise: ArrayView1<f32>) {
         let [values, ones, noise] = &mut self.padded;
         let inner = HALF_COLUMNS..HALF_COLUMNS + light.len();
@@ -157,10 +167,12 @@ impl Window {
         self.add(y, 1.0);
     }
 
+    #[inline(always)]
     fn leave(&mut self, y: usize) {
         self.add(y, -1.0);
     }
 
+    #[inline(always)]
     fn add(&mut self, y: usize, sign: f32) {
         let row = &self.rows[y % ROWS];
         let wide = f64::from(sign);
@@ -176,6 +188,7 @@ impl Window {
     }
 
     /// Medians over the window of the rows' means; rows without one count as infinite of alternating sign.
+    #[inline(always)]
     fn medians(&self, out: &mut [f32]) {
         let rows: [&[f32]; ROWS] = std::array::from_fn(|k| self.rows[k].mean.as_slice());
         for (i, out) in out.chunks_exact_mut(LANES).enumerate() {
@@ -189,6 +202,7 @@ impl Window {
 
     /// Mean of the other rows that do not differ from the median like a line does. The median itself lies above most rows between
     /// crowded lines, as those are a tail of high values that is partly taken out.
+    #[inline(always)]
     fn continuum(&self, y: usize, medians: &[f32], out: &mut [f32]) {
         let own = &self.rows[y % ROWS];
         let others: [&[Lane]; ROWS - 1] = std::array::from_fn(|k| lanes(&self.rows[(y + 1 + k) % ROWS].mean));
@@ -215,6 +229,7 @@ impl Window {
     }
 
     /// The prediction for row `y`, the middle of the window.
+    #[inline(always)]
     fn predict(&self, y: usize, medians: &[f32], continuum: &[f32], readnoise: ArrayView1<f32>, out: &mut [f32]) {
         let own = &self.rows[y % ROWS];
         for ((x, out), readnoise) in out.iter_mut().enumerate().zip(readnoise) {
@@ -239,21 +254,25 @@ impl Window {
 }
 
 /// What stands for the mean of a row without pixels: half of them count as high and half as low.
+#[inline(always)]
 fn nothing(y: usize) -> f32 {
     if y.is_multiple_of(2) { f32::INFINITY } else { f32::NEG_INFINITY }
 }
 
 /// Variance of the mean of `count` pixels of `level` electrons each whose squared read noise sums to `noise`.
+#[inline(always)]
 fn variance(level: f32, count: f32, noise: f32) -> f32 {
     level.max(0.0) / count + noise / (count * count)
 }
 
 /// The squared difference from which on a level is not a fluctuation.
+#[inline(always)]
 fn line(variance: f32) -> f32 {
     LINE_SIGMA * LINE_SIGMA * variance
 }
 
 /// For each pixel the sum over the columns within [`HALF_COLUMNS`], its own left out.
+#[inline(always)]
 fn sum_beside(padded: &[f32], out: &mut [f32]) {
     for (x, out) in out.iter_mut().enumerate() {
         let near = &padded[x..x + 2 * HALF_COLUMNS + 1];
@@ -264,12 +283,14 @@ fn sum_beside(padded: &[f32], out: &mut [f32]) {
 type Lane = [f32; LANES];
 
 /// Values that are whole lanes.
+#[inline(always)]
 fn lanes(values: &[f32]) -> &[Lane] {
     values.as_chunks().0
 }
 
 /// Median of the [`ROWS`] values of each lane. Of more than half of the values neither the smallest nor the largest
 /// can be the median: they are dropped and another value comes in, until one is left.
+#[inline(always)]
 fn median(value: impl Fn(usize) -> Lane) -> Lane {
     const START: usize = HALF_ROWS + 2;
     let mut v: [Lane; START] = std::array::from_fn(&value);
@@ -285,6 +306,7 @@ fn median(value: impl Fn(usize) -> Lane) -> Lane {
 }
 
 /// Puts the smallest of the first `K` values into the first place, where `next` replaces it, and the largest into the last.
+#[inline(always)]
 fn drop_extremes<const K: usize>(v: &mut [Lane; 10], next: Lane) {
     for i in 0..K / 2 {
         order(v, i, K - 1 - i);
@@ -298,6 +320,7 @@ fn drop_extremes<const K: usize>(v: &mut [Lane; 10], next: Lane) {
     v[0] = next;
 }
 
+#[inline(always)]
 fn order(v: &mut [Lane; 10], i: usize, j: usize) {
     let (a, b) = (v[i], v[j]);
     v[i] = std::array::from_fn(|k| if a[k] < b[k] { a[k] } else { b[k] });

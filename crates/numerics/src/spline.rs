@@ -18,38 +18,8 @@ impl CubicSpline {
     /// # Errors
     /// [`NumericsError::TooFewData`] with fewer than two usable points.
     pub fn fit(x: &[f64], y: &[f64], w: &[f64], spacing: f64) -> Result<Self, NumericsError> {
-        let used: Vec<usize> = (0..x.len()).filter(|&i| w[i] > 0.0).collect();
-        let (Some(&first), Some(&last)) = (used.first(), used.last()) else {
-            return Err(NumericsError::TooFewData { what: "spline fit", found: 0, needed: 2 });
-        };
-        if used.len() < 2 {
-            return Err(NumericsError::TooFewData { what: "spline fit", found: 1, needed: 2 });
-        }
-        let (a, b) = (x[first], x[last]);
-        let n = ((b - a) / spacing) as usize;
-        let step = (b - a) / (n + 1) as f64;
-        let wanted: Vec<f64> = (0..n).map(|k| a + step * (0.5 + k as f64)).collect();
-        let data: Vec<f64> = used.iter().map(|&i| x[i]).collect();
-        let knots = supported_knots(&wanted, &data);
-        let m = knots.len() - 4;
-        let mut normal = SymmetricBand::zeros(m, 3);
-        let mut rhs = vec![0.0; m];
-        let mut span = FIRST_SPAN;
-        for &i in &used {
-            span = next_span(&knots, span, x[i]);
-            let basis = basis(&knots, span, x[i]);
-            for p in 0..4 {
-                rhs[span - 3 + p] += w[i] * basis[p] * y[i];
-                for q in 0..=p {
-                    normal.add(span - 3 + p, span - 3 + q, w[i] * basis[p] * basis[q]);
-                }
-            }
-        }
-        // fewer data than terms (a cubic through 2 or 3 points) leaves directions free: pin them faintly
-        let scale = normal.diagonal().into_iter().fold(0.0, f64::max);
-        (0..m).for_each(|i| normal.add(i, i, 1e-12 * scale));
-        let coefficients = normal.cholesky()?.solve(&rhs);
-        Ok(Self { knots, coefficients })
+        let basis = SplineBasis::new(x, w, spacing)?;
+        Ok(Self { coefficients: basis.solve(y, w)?, knots: basis.knots })
     }
 
     /// Value at `x`.
@@ -74,13 +44,107 @@ impl CubicSpline {
     }
 }
 
+/// The B-splines of a fit where the data are: for curves of many data sets at the same places.
+#[derive(Debug, Clone)]
+pub struct SplineBasis<'a> {
+    x: &'a [f64],
+    spacing: f64,
+    knots: Vec<f64>,
+    /// Knot span of each place, and the four B-splines that live in it.
+    spans: Vec<usize>,
+    values: Vec<[f64; 4]>,
+}
+
+impl<'a> SplineBasis<'a> {
+    /// For data with weights `w` at ascending `x`, as [`CubicSpline::fit`] takes them.
+    ///
+    /// # Errors
+    /// [`NumericsError::TooFewData`] with fewer than two usable points.
+    pub fn new(x: &'a [f64], w: &[f64], spacing: f64) -> Result<Self, NumericsError> {
+        let knots = knots_of(x, w, spacing)?;
+        let mut span = FIRST_SPAN;
+        let spans: Vec<usize> = x
+            .iter()
+            .map(|&x| {
+                span = next_span(&knots, span, x);
+                span
+            })
+            .collect();
+        let values = x.iter().zip(&spans).map(|(&x, &span)| basis(&knots, span, x)).collect();
+        Ok(Self { x, spacing, knots, spans, values })
+    }
+
+    /// Whether these are the B-splines of data with weights `w`, too.
+    pub fn suits(&self, w: &[f64]) -> bool {
+        knots_of(self.x, w, self.spacing).is_ok_and(|knots| knots == self.knots)
+    }
+
+    /// The curve through `y` with weights `w`, at `x`.
+    ///
+    /// # Errors
+    /// [`NumericsError::NotPositiveDefinite`] if a weight is not finite.
+    pub fn smooth(&self, y: &[f64], w: &[f64]) -> Result<Vec<f64>, NumericsError> {
+        let coefficients = self.solve(y, w)?;
+        let at = |(&span, b): (&usize, &[f64; 4])| {
+            let c = &coefficients[span - 3..=span];
+            b[0] * c[0] + b[1] * c[1] + b[2] * c[2] + b[3] * c[3]
+        };
+        Ok(self.spans.iter().zip(&self.values).map(at).collect())
+    }
+
+    fn solve(&self, y: &[f64], w: &[f64]) -> Result<Vec<f64>, NumericsError> {
+        let m = self.knots.len() - 4;
+        let mut normal = SymmetricBand::zeros(m, 3);
+        let mut rhs = vec![0.0; m];
+        let mut start = 0;
+        for places in self.spans.chunk_by(|a, b| a == b) {
+            let of_span = start..start + places.len();
+            start = of_span.end;
+            // at first in registers: the sums of all places of a span go to the same terms
+            let (mut sums, mut right) = ([[0.0; 4]; 4], [0.0; 4]);
+            for i in of_span.filter(|&i| w[i] > 0.0) {
+                let b = &self.values[i];
+                for p in 0..4 {
+                    let weighted = w[i] * b[p];
+                    right[p] += weighted * y[i];
+                    for q in 0..=p {
+                        sums[p][q] += weighted * b[q];
+                    }
+                }
+            }
+            let first = places[0] - 3;
+            for p in 0..4 {
+                rhs[first + p] += right[p];
+                (0..=p).for_each(|q| normal.add(first + p, first + q, sums[p][q]));
+            }
+        }
+        // fewer data than terms (a cubic through 2 or 3 points) leaves directions free: pin them faintly
+        let scale = normal.diagonal().into_iter().fold(0.0, f64::max);
+        (0..m).for_each(|i| normal.add(i, i, 1e-12 * scale));
+        Ok(normal.cholesky()?.solve(&rhs))
+    }
+}
+
+/// Full knot vector for data with weights `w` at `x`: evenly spread where there are data to support it.
+fn knots_of(x: &[f64], w: &[f64], spacing: f64) -> Result<Vec<f64>, NumericsError> {
+    let data: Vec<f64> = x.iter().zip(w).filter(|(_, w)| **w > 0.0).map(|(x, _)| *x).collect();
+    let [a, .., b] = data[..] else {
+        return Err(NumericsError::TooFewData { what: "spline fit", found: data.len(), needed: 2 });
+    };
+    let n = ((b - a) / spacing) as usize;
+    let step = (b - a) / (n + 1) as f64;
+    Ok(supported_knots((0..n).map(|k| a + step * (0.5 + k as f64)), &data))
+}
+
 /// Full knot vector whose every B-spline has data below it (the Schoenberg-Whitney conditions, thinned).
-fn supported_knots(wanted: &[f64], data: &[f64]) -> Vec<f64> {
+fn supported_knots(wanted: impl Iterator<Item = f64>, data: &[f64]) -> Vec<f64> {
     let (a, b) = (data[0], data[data.len() - 1]);
-    let mut interior = Vec::with_capacity(wanted.len());
-    let mut before = 0;
-    for &k in wanted {
-        let here = data.partition_point(|v| *v < k);
+    let mut interior = vec![];
+    let (mut before, mut here) = (0, 0);
+    for k in wanted {
+        while here < data.len() && data[here] < k {
+            here += 1;
+        }
         // a data point between neighbouring knots, and enough points left for the terms that remain
         if here > before && here < data.len() {
             interior.push(k);

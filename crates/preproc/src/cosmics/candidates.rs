@@ -78,11 +78,11 @@ fn test_each(rows: [&[f32]; 3], noise: &[f32], limits: Limits, passes: &mut [u32
         let raised = value + ROUNDING * value.max(0.0);
         let (stands_out, sharp) = (raised - limits.nsig * sigma, raised - limits.cfudge * sigma);
         let (mut axes, mut any) = (0, u32::from(limits.cfudge < 0.0));
-        for k in 0..4 {
-            let back = 0.5 * (pairs[k][0][x] + pairs[k][1][x]);
+        for (pair, spot) in pairs.iter().zip(limits.spots) {
+            let back = 0.5 * (pair[0][x] + pair[1][x]);
             axes += u32::from(stands_out > back);
             // the noise of the neighbours, which makes it harder unless cfudge is negative, is left out
-            any |= u32::from(sharp * limits.spots[k] > back);
+            any |= u32::from(sharp * spot > back);
         }
         // a pixel that cannot be used is infinitely low itself
         passes[x] = u32::from(axes >= AXES_NEEDED as u32) & any & u32::from(stands_out > 0.0);
