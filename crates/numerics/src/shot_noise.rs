@@ -106,6 +106,8 @@ struct Window {
     beside_noise: Vec<f64>,
     /// A row of the image with [`HALF_COLUMNS`] zeros at both ends: light, pixels, squared read noise.
     padded: [Vec<f32>; 3],
+    /// Read noise of the row that is predicted.
+    noise: Vec<f32>,
 }
 
 impl Window {
@@ -130,6 +132,7 @@ impl Window {
             beside_count: empty(),
             beside_noise: vec![0.0; width],
             padded: std::array::from_fn(|_| vec![0.0; width + 2 * HALF_COLUMNS]),
+            noise: vec![0.0; width],
         };
         (0..ROWS).for_each(|y| window.enter_nothing(y));
         window
@@ -230,25 +233,35 @@ impl Window {
 
     /// The prediction for row `y`, the middle of the window.
     #[inline(always)]
-    fn predict(&self, y: usize, medians: &[f32], continuum: &[f32], readnoise: ArrayView1<f32>, out: &mut [f32]) {
-        let own = &self.rows[y % ROWS];
-        for ((x, out), readnoise) in out.iter_mut().enumerate().zip(readnoise) {
-            let count = own.beside_count[x];
-            let excess = own.mean[x] - medians[x];
+    fn predict(&mut self, y: usize, medians: &[f32], continuum: &[f32], readnoise: ArrayView1<f32>, out: &mut [f32]) {
+        self.noise.iter_mut().zip(readnoise).for_each(|(own, noise)| *own = *noise);
+        let (n, row) = (out.len(), &self.rows[y % ROWS]);
+        let (medians, continuum, readnoise) = (&medians[..n], &continuum[..n], &self.noise[..n]);
+        let (own_light, own_count, own_mean) = (&row.light[..n], &row.count[..n], &row.mean[..n]);
+        let (own_beside, own_beside_count, own_noise) =
+            (&row.beside[..n], &row.beside_count[..n], &row.beside_noise[..n]);
+        let (light, counts) = (&self.light[..n], &self.count[..n]);
+        let (beside, beside_count, beside_noise) =
+            (&self.beside[..n], &self.beside_count[..n], &self.beside_noise[..n]);
+        for x in 0..n {
+            let count = own_beside_count[x];
+            let excess = own_mean[x] - medians[x];
             // without a pixel beside the limit is no number and the comparison false
-            let is_line = excess * excess > line(variance(medians[x], count, own.beside_noise[x]));
-            let row = if is_line { own.mean[x] } else { continuum[x] };
+            let is_line = excess * excess > line(variance(medians[x], count, own_noise[x]));
+            let row = if is_line { own_mean[x] } else { continuum[x] };
 
-            let around_count = self.beside_count[x] - count;
-            let around = (self.beside[x] - f64::from(own.beside[x])) as f32 / around_count;
-            let noise = (self.beside_noise[x] - f64::from(own.beside_noise[x])) as f32;
+            let around_count = beside_count[x] - count;
+            let around = (beside[x] - f64::from(own_beside[x])) as f32 / around_count;
+            let noise = (beside_noise[x] - f64::from(own_noise[x])) as f32;
             let limit = line(variance(around, around_count, noise));
-            let ratio = if around > 0.0 && around * around > limit { row.max(0.0) / around } else { 1.0 };
+            let seen = (around > 0.0) & (around * around > limit);
+            let quotient = row.max(0.0) / around;
+            let ratio = if seen { quotient } else { 1.0 };
 
-            let above_count = self.count[x] - own.count[x];
-            let above = (self.light[x] - f64::from(own.light[x])) as f32 / above_count;
+            let above_count = counts[x] - own_count[x];
+            let above = (light[x] - f64::from(own_light[x])) as f32 / above_count;
             let profile = if above_count > 0.0 { above } else { row };
-            *out = (profile * ratio).max(LEAST * readnoise * readnoise);
+            out[x] = (profile * ratio).max(LEAST * readnoise[x] * readnoise[x]);
         }
     }
 }
@@ -324,7 +337,7 @@ fn drop_extremes<const K: usize>(v: &mut [Lane; 10], next: Lane) {
 fn order(v: &mut [Lane; 10], i: usize, j: usize) {
     let (a, b) = (v[i], v[j]);
     v[i] = std::array::from_fn(|k| if a[k] < b[k] { a[k] } else { b[k] });
-    v[j] = std::array::from_fn(|k| if a[k] < b[k] { b[k] } else { a[k] });
+    v[j] = std::array::from_fn(|k| if a[k] > b[k] { a[k] } else { b[k] });
 }
 
 #[cfg(test)]

@@ -69,13 +69,14 @@ pub(super) fn normal<T: Entry>(r: &View<T>, w: &[f64], y: &[f64], sums: &mut Nor
             }
         }
         for (d, product) in products.iter_mut().enumerate().take(stored + 1) {
-            *product = [0.0; BLOCK];
+            let mut sum = [0.0; BLOCK];
             for (k, scaled) in scaled[..r.ndiag - d].iter().enumerate() {
                 let other = block(k + d, d);
                 for c in 0..BLOCK {
-                    product[c] += scaled[c] * other[c];
+                    sum[c] += scaled[c] * other[c];
                 }
             }
+            *product = sum;
         }
         for (c, rhs) in rhs.iter().enumerate().take(r.nwave - first) {
             sums.rhs[first + c] += rhs;
