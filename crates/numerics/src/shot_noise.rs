@@ -7,10 +7,10 @@
 //! `I(x, y) = c(x) S(y)`: the profile of a fibre across the dispersion times its spectrum. `c` comes from the
 //! rows above and below, `S` from the pixels beside, both without the pixel itself.
 //!
-//! An image has 17 million pixels: sums run down the rows, and medians are taken of [`LANES`] columns at once.
+//! An image has 17 million pixels: sums run down the rows, and medians are taken of [`COLUMNS`] columns at once.
 
 use crate::dispatch;
-use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis};
+use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2, Axis, Zip};
 
 /// Rows above and below that the profile is averaged over. Traces tilt by less than 0.1 pixel over them.
 const HALF_ROWS: usize = 8;
@@ -24,8 +24,10 @@ const HALF_COLUMNS: usize = 3;
 const LINE_SIGMA: f32 = 3.0;
 /// Least prediction over the squared read noise: the variance is positive, whatever the neighbours do.
 pub const LEAST: f32 = -0.5;
-/// Columns whose medians are taken together: a register of AVX2, two of every x86-64 and ARM64.
+/// Columns that are worked on together: a register of AVX2, two of every x86-64 and ARM64.
 const LANES: usize = 8;
+/// Columns whose medians are taken together, several lanes; rows are whole numbers of these.
+const COLUMNS: usize = 4 * LANES;
 /// Rows that [`expected_electrons`] hands to [`expected_rows`] at a time; sums start anew in each.
 pub const BAND: usize = 256;
 
@@ -72,7 +74,7 @@ fn predict_rows(
     for (i, mut row) in out.rows_mut().into_iter().enumerate() {
         let y = first + i;
         enter(&mut window, y + HALF_ROWS);
-        window.medians(&mut medians);
+        window.medians(y, i % 2 == 0, &mut medians);
         window.continuum(y, &medians, &mut continuum);
         window.predict(y, &medians, &continuum, readnoise.row(y), row.as_slice_mut().unwrap_or_default());
         if y >= HALF_ROWS {
@@ -106,14 +108,17 @@ struct Window {
     beside_noise: Vec<f64>,
     /// A row of the image with [`HALF_COLUMNS`] zeros at both ends: light, pixels, squared read noise.
     padded: [Vec<f32>; 3],
+    /// Bounds of the medians, see [`Window::medians`].
+    low: Vec<f32>,
+    high: Vec<f32>,
     /// Read noise of the row that is predicted.
     noise: Vec<f32>,
 }
 
 impl Window {
     fn new(nx: usize) -> Self {
-        // whole lanes; the columns too many hold no pixel
-        let width = nx.next_multiple_of(LANES);
+        // the columns too many hold no pixel
+        let width = nx.next_multiple_of(COLUMNS);
         let empty = || vec![0.0; width];
         let row = Row {
             light: empty(),
@@ -132,7 +137,9 @@ impl Window {
             beside_count: empty(),
             beside_noise: vec![0.0; width],
             padded: std::array::from_fn(|_| vec![0.0; width + 2 * HALF_COLUMNS]),
-            noise: vec![0.0; width],
+            low: empty(),
+            high: empty(),
+            noise: empty(),
         };
         (0..ROWS).for_each(|y| window.enter_nothing(y));
         window
@@ -152,12 +159,18 @@ impl Window {
     fn enter(&mut self, y: usize, light: ArrayView1<f32>, good: ArrayView1<bool>, readnoise: ArrayView1<f32>) {
         let [values, ones, noise] = &mut self.padded;
         let inner = HALF_COLUMNS..HALF_COLUMNS + light.len();
-        let padded = values[inner.clone()].iter_mut().zip(&mut ones[inner.clone()]).zip(&mut noise[inner]);
-        for ((((value, one), noise), (&l, &g)), &r) in padded.zip(light.iter().zip(good)).zip(readnoise) {
-            *value = if g { l } else { 0.0 };
-            *one = if g { 1.0 } else { 0.0 };
-            *noise = if g { r * r } else { 0.0 };
-        }
+        let padded = |values| ArrayViewMut1::from(values);
+        Zip::from(padded(&mut values[inner.clone()]))
+            .and(padded(&mut ones[inner.clone()]))
+            .and(padded(&mut noise[inner]))
+            .and(light)
+            .and(good)
+            .and(readnoise)
+            .for_each(|value, one, noise, &l, &g, &r| {
+                *value = if g { l } else { 0.0 };
+                *one = if g { 1.0 } else { 0.0 };
+                *noise = if g { r * r } else { 0.0 };
+            });
         let row = &mut self.rows[y % ROWS];
         row.light.copy_from_slice(&values[HALF_COLUMNS..][..self.width]);
         row.count.copy_from_slice(&ones[HALF_COLUMNS..][..self.width]);
@@ -190,16 +203,36 @@ impl Window {
         add(&mut self.beside_count, &row.beside_count);
     }
 
-    /// Medians over the window of the rows' means; rows without one count as infinite of alternating sign.
+    /// Medians over the window of row `y` of the rows' means; rows without one count as infinite of alternating sign.
+    /// The windows of two rows, the first and the one after, have all rows but one in common: of these the middle two are
+    /// found once, and the median is the value of the row that is not in common, if it lies between them, or the nearer of them.
     #[inline(always)]
-    fn medians(&self, out: &mut [f32]) {
-        let rows: [&[f32]; ROWS] = std::array::from_fn(|k| self.rows[k].mean.as_slice());
-        for (i, out) in out.chunks_exact_mut(LANES).enumerate() {
-            let lane = |k: usize| -> Lane {
-                let values = &rows[k][i * LANES..(i + 1) * LANES];
-                std::array::from_fn(|j| values[j])
-            };
-            out.copy_from_slice(&median(lane));
+    fn medians(&mut self, y: usize, is_first: bool, out: &mut [f32]) {
+        if is_first {
+            self.find_middle(y);
+        }
+        let own = &self.rows[(y + HALF_ROWS + usize::from(is_first)) % ROWS].mean;
+        for (((out, own), low), high) in out.iter_mut().zip(own).zip(&self.low).zip(&self.high) {
+            let below = if *own < *high { *own } else { *high };
+            *out = if below > *low { below } else { *low };
+        }
+    }
+
+    /// The middle two of all rows of the window of row `y` but the first.
+    #[inline(always)]
+    fn find_middle(&mut self, y: usize) {
+        let rows: [&[[f32; COLUMNS]]; ROWS - 1] =
+            std::array::from_fn(|k| self.rows[(y + HALF_ROWS + 2 + k) % ROWS].mean.as_chunks().0);
+        let (low, high) = (self.low.as_chunks_mut::<COLUMNS>().0, self.high.as_chunks_mut::<COLUMNS>().0);
+        for (i, (low, high)) in low.iter_mut().zip(high).enumerate() {
+            let rows = rows.map(|row| &row[i]);
+            // in variables of its own, which nothing else refers to
+            let mut middle = [[0.0; COLUMNS]; 2];
+            for x in 0..COLUMNS {
+                let two = middle_two(rows.map(|row| row[x]));
+                (middle[0][x], middle[1][x]) = (two[0], two[1]);
+            }
+            [*low, *high] = middle;
         }
     }
 
@@ -234,7 +267,7 @@ impl Window {
     /// The prediction for row `y`, the middle of the window.
     #[inline(always)]
     fn predict(&mut self, y: usize, medians: &[f32], continuum: &[f32], readnoise: ArrayView1<f32>, out: &mut [f32]) {
-        self.noise.iter_mut().zip(readnoise).for_each(|(own, noise)| *own = *noise);
+        ArrayViewMut1::from(&mut self.noise[..readnoise.len()]).assign(&readnoise);
         let (n, row) = (out.len(), &self.rows[y % ROWS]);
         let (medians, continuum, readnoise) = (&medians[..n], &continuum[..n], &self.noise[..n]);
         let (own_light, own_count, own_mean) = (&row.light[..n], &row.count[..n], &row.mean[..n]);
@@ -301,26 +334,26 @@ fn lanes(values: &[f32]) -> &[Lane] {
     values.as_chunks().0
 }
 
-/// Median of the [`ROWS`] values of each lane. Of more than half of the values neither the smallest nor the largest
-/// can be the median: they are dropped and another value comes in, until one is left.
+/// The middle two of an even number of values. Of more than half of the values neither the smallest nor the largest
+/// can be one of them: they are dropped and another value comes in, until two are left.
 #[inline(always)]
-fn median(value: impl Fn(usize) -> Lane) -> Lane {
+fn middle_two(values: [f32; ROWS - 1]) -> [f32; 2] {
     const START: usize = HALF_ROWS + 2;
-    let mut v: [Lane; START] = std::array::from_fn(&value);
-    drop_extremes::<10>(&mut v, value(10));
-    drop_extremes::<9>(&mut v, value(11));
-    drop_extremes::<8>(&mut v, value(12));
-    drop_extremes::<7>(&mut v, value(13));
-    drop_extremes::<6>(&mut v, value(14));
-    drop_extremes::<5>(&mut v, value(15));
-    drop_extremes::<4>(&mut v, value(16));
-    drop_extremes::<3>(&mut v, [0.0; LANES]);
-    v[1]
+    let mut v: [f32; START] = std::array::from_fn(|k| values[k]);
+    drop_extremes::<10>(&mut v, values[10]);
+    drop_extremes::<9>(&mut v, values[11]);
+    drop_extremes::<8>(&mut v, values[12]);
+    drop_extremes::<7>(&mut v, values[13]);
+    drop_extremes::<6>(&mut v, values[14]);
+    drop_extremes::<5>(&mut v, values[15]);
+    drop_extremes::<4>(&mut v, 0.0);
+    order(&mut v, 1, 2);
+    [v[1], v[2]]
 }
 
 /// Puts the smallest of the first `K` values into the first place, where `next` replaces it, and the largest into the last.
 #[inline(always)]
-fn drop_extremes<const K: usize>(v: &mut [Lane; 10], next: Lane) {
+fn drop_extremes<const K: usize>(v: &mut [f32; 10], next: f32) {
     for i in 0..K / 2 {
         order(v, i, K - 1 - i);
     }
@@ -334,10 +367,10 @@ fn drop_extremes<const K: usize>(v: &mut [Lane; 10], next: Lane) {
 }
 
 #[inline(always)]
-fn order(v: &mut [Lane; 10], i: usize, j: usize) {
+fn order(v: &mut [f32; 10], i: usize, j: usize) {
     let (a, b) = (v[i], v[j]);
-    v[i] = std::array::from_fn(|k| if a[k] < b[k] { a[k] } else { b[k] });
-    v[j] = std::array::from_fn(|k| if a[k] > b[k] { a[k] } else { b[k] });
+    v[i] = if a < b { a } else { b };
+    v[j] = if a > b { a } else { b };
 }
 
 #[cfg(test)]
@@ -345,13 +378,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn medians_of_seventeen_are_those_of_sorting() {
-        let value = |k: usize, j: usize| ((k * 29 + j * 7) * 37 % 101) as f32;
-        let got = median(|k| std::array::from_fn(|j| if k % 5 == j { nothing(k) } else { value(k, j) }));
-        for (j, m) in got.into_iter().enumerate() {
-            let mut all: Vec<f32> = (0..ROWS).map(|k| if k % 5 == j { nothing(k) } else { value(k, j) }).collect();
+    fn the_middle_two_and_one_more_value_are_the_median_of_seventeen() {
+        for j in 0..7 {
+            let value = |k: usize| if k % 5 == j { nothing(k) } else { ((k * 29 + j * 7) * 37 % 101) as f32 };
+            let [low, high] = middle_two(std::array::from_fn(value));
+            let mut all: Vec<f32> = (0..ROWS).map(value).collect();
             all.sort_by(f32::total_cmp);
-            assert_eq!(m, all[HALF_ROWS]);
+            assert_eq!(value(ROWS - 1).min(high).max(low), all[HALF_ROWS]);
         }
     }
 

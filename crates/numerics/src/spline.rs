@@ -28,16 +28,6 @@ impl CubicSpline {
         self.evaluate_in(span.min(self.knots.len() - 5), x)
     }
 
-    /// Values at ascending `x`.
-    pub fn evaluate_all(&self, x: &[f64]) -> Vec<f64> {
-        let mut span = FIRST_SPAN;
-        let at = |&x: &f64| {
-            span = next_span(&self.knots, span, x);
-            self.evaluate_in(span, x)
-        };
-        x.iter().map(at).collect()
-    }
-
     fn evaluate_in(&self, span: usize, x: f64) -> f64 {
         let basis = basis(&self.knots, span, x);
         (0..4).map(|p| basis[p] * self.coefficients[span - 3 + p]).sum()
@@ -202,10 +192,15 @@ mod tests {
         let y: Vec<f64> = x.iter().map(|&x| f(x)).collect();
         let s = CubicSpline::fit(&x, &y, &[1.0; 200], 10.0).unwrap();
         let points = [-2.0, 0.0, 3.3, 50.1, 99.5, 103.0];
-        for (v, of_all) in points.into_iter().zip(s.evaluate_all(&points)) {
+        for v in points {
             assert!((s.evaluate(v) - f(v)).abs() < 1e-6, "{v}");
-            assert_eq!(s.evaluate(v), of_all);
         }
+        let basis = SplineBasis::new(&x, &[1.0; 200], 10.0).unwrap();
+        for (v, smooth) in x.iter().zip(basis.smooth(&y, &[1.0; 200]).unwrap()) {
+            assert!((s.evaluate(*v) - smooth).abs() < 1e-12, "{v}");
+        }
+        let gap: Vec<f64> = (0..200).map(|i| f64::from(u8::from(!(60..140).contains(&i)))).collect();
+        assert!(basis.suits(&[2.0; 200]) && !basis.suits(&gap));
     }
 
     #[test]

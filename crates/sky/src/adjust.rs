@@ -40,10 +40,14 @@ impl Adjustment {
             }
         }
         if self.coefficients.iter().any(|c| *c != 0.0) {
+            let varying: Vec<([usize; 2], (f64, f64))> = (0..self.coefficients.len())
+                .map(|i| (basis.kind_and_term(i), (self.coefficients[i], self.variances[i])))
+                .filter(|(_, (c, v))| *c != 0.0 || *v != 0.0)
+                .collect();
             for j in 0..sky.len() {
                 let (derivatives, p) = (derivatives(sky, j), basis.at(j));
-                for (i, (c, v)) in self.coefficients.iter().zip(&self.variances).enumerate() {
-                    let t = derivatives[i / p.len()] * p[i % p.len()];
+                for ([kind, term], (c, v)) in &varying {
+                    let t = derivatives[*kind] * p[*term];
                     model[j] += c * t;
                     variance[j] += v * t * t;
                 }
@@ -88,6 +92,11 @@ impl Basis {
     /// Number of polynomials.
     pub fn terms(&self) -> usize {
         self.terms
+    }
+
+    /// What coefficient `i` belongs to.
+    pub fn kind_and_term(&self, i: usize) -> [usize; 2] {
+        [i / self.terms, i % self.terms]
     }
 
     /// Their values in bin `j`.
