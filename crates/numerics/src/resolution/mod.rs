@@ -283,7 +283,7 @@ mod tests {
         let w: Vec<f64> = (0..61).map(|i| if i == 4 { 0.0 } else { 1.0 + i as f64 }).collect();
         let y: Vec<f64> = (0..61).map(|i| (i as f64).sin()).collect();
         let mut normal = SymmetricBand::zeros(61, 4);
-        let mut rhs = vec![0.0; 12];
+        let mut rhs = vec![0.0; 61];
         r.accumulate(&w, &y, &mut normal, &mut rhs);
         let wd = Array2::from_diag(&ndarray::arr1(&w));
         let expected = dense.t().dot(&wd).dot(&dense);
