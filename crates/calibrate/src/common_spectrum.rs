@@ -2,7 +2,7 @@
 //! `w_f`. Its normal equations `(Σ R_fᵀ w_f R_f) s = Σ R_fᵀ w_f y_f` are banded (Bolton & Schlegel 2010,
 //! PASP 122, 248, section 3, for one spectrum), with half bandwidth `ndiag - 1`.
 
-use numerics::{BandedCholesky, NumericsError, Resolution, SymmetricBand};
+use numerics::{BandedCholesky, Diagonals, Entry, NumericsError, SymmetricBand, View};
 use rayon::prelude::*;
 
 /// Ridge relative to the diagonal: deconvolution keeps modes down to 1e-5 of the largest; what lies below
@@ -38,7 +38,7 @@ impl NormalEquations {
     }
 
     /// Adds one fibre.
-    pub fn add(&mut self, resolution: &Resolution, w: &[f64], y: &[f64]) {
+    pub fn add<T: Entry>(&mut self, resolution: &View<T>, w: &[f64], y: &[f64]) {
         resolution.accumulate(w, y, &mut self.matrix, &mut self.rhs);
         self.fibers.iter_mut().zip(w).for_each(|(n, w)| *n += u32::from(*w > 0.0));
     }
@@ -118,21 +118,16 @@ impl NormalEquations {
 impl CommonSpectrum {
     /// Covariance of `s` near the diagonal: as far as a resolution matrix of the equations reaches. The variance of
     /// `R s` is `R.propagate(&covariance)`.
-    pub fn covariance(&self) -> SymmetricBand {
-        self.factor.inverse_band(self.factor.factor().half_bandwidth())
+    pub fn covariance(&self) -> Diagonals {
+        Diagonals::from(&self.factor.inverse_band(self.factor.factor().half_bandwidth()))
     }
 
     /// Rows of `R s` that rest on data: at most 1% of the row's weight lies in bins without.
-    pub fn covered(&self, resolution: &Resolution) -> Vec<bool> {
+    pub fn covered<T: Entry>(&self, resolution: &View<T>) -> Vec<bool> {
         let missing: Vec<f64> = self.solved.iter().map(|&ok| f64::from(u8::from(!ok))).collect();
-        let absolute = |i: usize| resolution.columns(i).map(move |j| resolution.get(i, j).abs());
-        (0..missing.len())
-            .map(|i| {
-                let total: f64 = absolute(i).sum();
-                let lost: f64 = absolute(i).zip(resolution.columns(i)).map(|(r, j)| r * missing[j]).sum();
-                total > 0.0 && lost <= 0.01 * total
-            })
-            .collect()
+        let absolute = resolution.absolute();
+        let (total, lost) = (absolute.apply(&vec![1.0; missing.len()]), absolute.apply(&missing));
+        total.iter().zip(&lost).map(|(total, lost)| *total > 0.0 && *lost <= 0.01 * total).collect()
     }
 }
 
@@ -140,6 +135,7 @@ impl CommonSpectrum {
 mod tests {
     use super::*;
     use crate::testing::Instrument;
+    use numerics::Resolution;
     use rand::SeedableRng;
     use rand_distr::{Distribution, StandardNormal};
 
@@ -167,7 +163,7 @@ mod tests {
                         m + g / w.sqrt()
                     })
                     .collect();
-                normal.add(r, &w, &y);
+                normal.add(&r.view(), &w, &y);
             }
             let solution = normal.solve().unwrap();
             let mean = Resolution::mean(&matrices).unwrap();
@@ -190,11 +186,11 @@ mod tests {
         let truth: Vec<f64> = (0..60).map(|i| 5.0 + 0.1 * f64::from(i)).collect();
         let w: Vec<f64> = (0..60).map(|i| if (20..40).contains(&i) { 0.0 } else { 1.0 }).collect();
         let mut normal = NormalEquations::zeros(60, 7);
-        normal.add(&r, &w, &r.apply(&truth));
+        normal.add(&r.view(), &w, &r.apply(&truth));
         normal.add_smoothness(1e-6);
         let solution = normal.solve().unwrap();
         assert!(!solution.solved[30] && solution.solved[10]);
-        let covered = solution.covered(&r);
+        let covered = solution.covered(&r.view());
         assert!(!covered[30] && covered[10]);
         for (j, (s, t)) in solution.spectrum.iter().zip(&truth).enumerate().take(55).skip(5) {
             assert!((s - t).abs() < 0.01, "{j}: {s}");

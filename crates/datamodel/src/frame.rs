@@ -130,6 +130,11 @@ impl Frame {
         self.ivar.row(i).iter().zip(self.mask.row(i)).map(|(w, m)| if *m == 0 { f64::from(*w) } else { 0.0 }).collect()
     }
 
+    /// Resolution matrix of spectrum `i` where it lies, for products without a copy.
+    pub fn resolution_view(&self, i: usize) -> numerics::View<'_, f32> {
+        numerics::View::of_dia(self.resolution.index_axis(ndarray::Axis(0), i))
+    }
+
     /// Resolution matrix of spectrum `i`.
     pub fn resolution_of(&self, i: usize) -> numerics::Resolution {
         numerics::Resolution::from_dia(self.resolution.index_axis(ndarray::Axis(0), i))

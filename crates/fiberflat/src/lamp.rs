@@ -35,7 +35,7 @@ pub fn deconvolved(frame: &Frame, fibers: &[FlatFiber]) -> Result<Vec<f64>, Nume
         let w: Vec<f64> =
             (0..nwave).map(|j| if usable(j) { f.weight[j] * f.smooth[j] * f.smooth[j] } else { 0.0 }).collect();
         let y: Vec<f64> = (0..nwave).map(|j| if usable(j) { f.flux[j] / f.smooth[j] } else { 0.0 }).collect();
-        normal.add(&frame.resolution_of(f.row), &w, &y);
+        normal.add(&frame.resolution_view(f.row), &w, &y);
     });
     normal.add_smoothness(SMOOTHNESS);
     Ok(normal.solve()?.spectrum)

@@ -78,7 +78,7 @@ pub fn run(frame: &Frame, params: &Params) -> Result<Fiberflat, Error> {
     let mut last_change = f64::INFINITY;
     for _ in 0..params.max_iterations {
         let before: Vec<Vec<f64>> = fibers.iter().map(|f| f.smooth.clone()).collect();
-        smooth::fit_and_reject(&mut fibers, &frame.wave, params, |f| frame.resolution_of(f.row).apply(&meanspec));
+        smooth::fit_and_reject(&mut fibers, &frame.wave, params, |f| frame.resolution_view(f.row).apply(&meanspec));
         normalise(&mut fibers);
         let change = largest_change(&fibers, &before);
         meanspec = lamp::deconvolved(frame, &fibers)?;
@@ -129,7 +129,7 @@ fn assemble(frame: &Frame, fibers: &[FlatFiber], meanspec: Vec<f64>, params: &Pa
     };
     let (mut chi2, mut ndata, mut rejected) = (0.0, 0usize, 0usize);
     for fiber in fibers.iter().filter(|f| !f.dead) {
-        let lamp = frame.resolution_of(fiber.row).apply(&flat.meanspec);
+        let lamp = frame.resolution_view(fiber.row).apply(&flat.meanspec);
         let good: Vec<bool> = (0..shape.1).map(|j| fiber.weight[j] > 0.0 && lamp[j] > 0.0).collect();
         let mut filled = fiber.smooth.clone();
         interp::fill(&mut filled, &good);

@@ -1,7 +1,7 @@
 //! The smooth flat of each fibre: a spline through `D / model`, with rejection of outlying bins.
 
 use crate::{Params, fibers::FlatFiber};
-use numerics::spline::CubicSpline;
+use numerics::spline::SplineBasis;
 use rayon::prelude::*;
 
 /// Most bins of a fibre that are rejected before it is fitted again: an outlier pulls its neighbours.
@@ -14,10 +14,14 @@ pub fn fit_and_reject(
     params: &Params,
     model: impl Fn(&FlatFiber) -> Vec<f64> + Sync,
 ) {
+    // most fibres have data in the same range, and so the same knots
+    let any = |j: usize| f64::from(u8::from(fibers.iter().any(|f| !f.dead && f.weight[j] > 0.0)));
+    let any: Vec<f64> = (0..wave.len()).map(any).collect();
+    let basis = SplineBasis::new(wave, &any, params.smoothing).ok();
     fibers.par_iter_mut().filter(|f| !f.dead).for_each(|fiber| {
         let lamp = model(fiber);
         while !fiber.dead {
-            let Some((ratio, weight)) = fit(fiber, wave, &lamp, params) else {
+            let Some((ratio, weight)) = fit(fiber, wave, &lamp, basis.as_ref(), params) else {
                 fiber.dead = true;
                 return;
             };
@@ -30,14 +34,23 @@ pub fn fit_and_reject(
     });
 }
 
-/// Fits the smooth flat; returns `D / model` and its inverse variance, or `None` without data.
-fn fit(fiber: &mut FlatFiber, wave: &[f64], lamp: &[f64], params: &Params) -> Option<(Vec<f64>, Vec<f64>)> {
+/// Fits the smooth flat, with the B-splines that fibres have in `common` where they suit; returns `D / model` and its inverse variance, or `None` without data.
+fn fit(
+    fiber: &mut FlatFiber,
+    wave: &[f64],
+    lamp: &[f64],
+    common: Option<&SplineBasis>,
+    params: &Params,
+) -> Option<(Vec<f64>, Vec<f64>)> {
     let usable = |j: usize| fiber.weight[j] > 0.0 && lamp[j] > 0.0;
     let ratio: Vec<f64> = (0..wave.len()).map(|j| if usable(j) { fiber.flux[j] / lamp[j] } else { 0.0 }).collect();
     let weight: Vec<f64> =
         (0..wave.len()).map(|j| if usable(j) { fiber.weight[j] * lamp[j] * lamp[j] } else { 0.0 }).collect();
-    let spline = CubicSpline::fit(wave, &ratio, &weight, params.smoothing).ok()?;
-    fiber.smooth = spline.evaluate_all(wave);
+    fiber.smooth = match common.filter(|basis| basis.suits(&weight)) {
+        Some(basis) => basis.smooth(&ratio, &weight),
+        None => SplineBasis::new(wave, &weight, params.smoothing).and_then(|own| own.smooth(&ratio, &weight)),
+    }
+    .ok()?;
     Some((ratio, weight))
 }
 

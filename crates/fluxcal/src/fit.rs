@@ -105,7 +105,7 @@ fn solve(stars: &[Star]) -> Result<CommonSpectrum, Error> {
         let mut scaled = star.resolution.clone();
         let column: Vec<f64> = star.model.iter().map(|m| m * star.scale).collect();
         scaled.scale_columns(&column);
-        normal.add(&scaled, &star.weight, &star.flux);
+        normal.add(&scaled.view(), &star.weight, &star.flux);
     });
     normal.add_smoothness(SMOOTHNESS);
     Ok(normal.solve()?)

@@ -25,7 +25,7 @@ pub const LIGHT_KMS: f64 = 299_792.458;
 pub use banded::{BandedCholesky, SymmetricBand};
 pub use lanes::BandLanes;
 pub use rational_sqrt::RationalSqrt;
-pub use resolution::Resolution;
+pub use resolution::{Diagonals, Entry, Resolution, View};
 
 /// What can go wrong in the numerical kernels.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

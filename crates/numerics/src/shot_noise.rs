@@ -7,9 +7,10 @@
 //! `I(x, y) = c(x) S(y)`: the profile of a fibre across the dispersion times its spectrum. `c` comes from the
 //! rows above and below, `S` from the pixels beside, both without the pixel itself.
 //!
-//! An image has 17 million pixels: sums run down the rows, and medians are taken of [`LANES`] columns at once.
+//! An image has 17 million pixels: sums run down the rows, and medians are taken of [`COLUMNS`] columns at once.
 
-use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis};
+use crate::dispatch;
+use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2, Axis, Zip};
 
 /// Rows above and below that the profile is averaged over. Traces tilt by less than 0.1 pixel over them.
 const HALF_ROWS: usize = 8;
@@ -23,8 +24,10 @@ const HALF_COLUMNS: usize = 3;
 const LINE_SIGMA: f32 = 3.0;
 /// Least prediction over the squared read noise: the variance is positive, whatever the neighbours do.
 pub const LEAST: f32 = -0.5;
-/// Columns whose medians are taken together: four floats are a register of every x86-64 and ARM64.
-const LANES: usize = 4;
+/// Columns that are worked on together: a register of AVX2, two of every x86-64 and ARM64.
+const LANES: usize = 8;
+/// Columns whose medians are taken together, several lanes; rows are whole numbers of these.
+const COLUMNS: usize = 4 * LANES;
 /// Rows that [`expected_electrons`] hands to [`expected_rows`] at a time; sums start anew in each.
 pub const BAND: usize = 256;
 
@@ -41,9 +44,16 @@ pub fn expected_electrons(image: ArrayView2<f32>, good: ArrayView2<bool>, readno
     out
 }
 
-/// [`expected_electrons`] of the rows from `first` on, `out` (`[rows, nx]`): images are cut at multiples of [`BAND`], so that
-/// the result does not depend on who works on which rows.
-pub fn expected_rows(
+dispatch! {
+    /// [`expected_electrons`] of the rows from `first` on, `out` (`[rows, nx]`): images are cut at multiples of [`BAND`], so that
+    /// the result does not depend on who works on which rows.
+    pub fn expected_rows(
+        image: ArrayView2<f32>, good: ArrayView2<bool>, readnoise: ArrayView2<f32>, first: usize, out: ArrayViewMut2<f32>
+    ) -> () = predict_rows | predict_rows
+}
+
+#[inline(always)]
+fn predict_rows(
     image: ArrayView2<f32>,
     good: ArrayView2<bool>,
     readnoise: ArrayView2<f32>,
@@ -64,7 +74,7 @@ pub fn expected_rows(
     for (i, mut row) in out.rows_mut().into_iter().enumerate() {
         let y = first + i;
         enter(&mut window, y + HALF_ROWS);
-        window.medians(&mut medians);
+        window.medians(y, i % 2 == 0, &mut medians);
         window.continuum(y, &medians, &mut continuum);
         window.predict(y, &medians, &continuum, readnoise.row(y), row.as_slice_mut().unwrap_or_default());
         if y >= HALF_ROWS {
@@ -98,12 +108,17 @@ struct Window {
     beside_noise: Vec<f64>,
     /// A row of the image with [`HALF_COLUMNS`] zeros at both ends: light, pixels, squared read noise.
     padded: [Vec<f32>; 3],
+    /// Bounds of the medians, see [`Window::medians`].
+    low: Vec<f32>,
+    high: Vec<f32>,
+    /// Read noise of the row that is predicted.
+    noise: Vec<f32>,
 }
 
 impl Window {
     fn new(nx: usize) -> Self {
-        // whole lanes; the columns too many hold no pixel
-        let width = nx.next_multiple_of(LANES);
+        // the columns too many hold no pixel
+        let width = nx.next_multiple_of(COLUMNS);
         let empty = || vec![0.0; width];
         let row = Row {
             light: empty(),
@@ -122,12 +137,16 @@ impl Window {
             beside_count: empty(),
             beside_noise: vec![0.0; width],
             padded: std::array::from_fn(|_| vec![0.0; width + 2 * HALF_COLUMNS]),
+            low: empty(),
+            high: empty(),
+            noise: empty(),
         };
         (0..ROWS).for_each(|y| window.enter_nothing(y));
         window
     }
 
     /// A row beyond the image.
+    #[inline(always)]
     fn enter_nothing(&mut self, y: usize) {
         let row = &mut self.rows[y % ROWS];
         for values in [&mut row.light, &mut row.count, &mut row.beside, &mut row.beside_count, &mut row.beside_noise] {
@@ -136,15 +155,22 @@ impl Window {
         row.mean.fill(nothing(y));
     }
 
+    #[inline(always)]
     fn enter(&mut self, y: usize, light: ArrayView1<f32>, good: ArrayView1<bool>, readnoise: ArrayView1<f32>) {
         let [values, ones, noise] = &mut self.padded;
         let inner = HALF_COLUMNS..HALF_COLUMNS + light.len();
-        let padded = values[inner.clone()].iter_mut().zip(&mut ones[inner.clone()]).zip(&mut noise[inner]);
-        for ((((value, one), noise), (&l, &g)), &r) in padded.zip(light.iter().zip(good)).zip(readnoise) {
-            *value = if g { l } else { 0.0 };
-            *one = if g { 1.0 } else { 0.0 };
-            *noise = if g { r * r } else { 0.0 };
-        }
+        let padded = |values| ArrayViewMut1::from(values);
+        Zip::from(padded(&mut values[inner.clone()]))
+            .and(padded(&mut ones[inner.clone()]))
+            .and(padded(&mut noise[inner]))
+            .and(light)
+            .and(good)
+            .and(readnoise)
+            .for_each(|value, one, noise, &l, &g, &r| {
+                *value = if g { l } else { 0.0 };
+                *one = if g { 1.0 } else { 0.0 };
+                *noise = if g { r * r } else { 0.0 };
+            });
         let row = &mut self.rows[y % ROWS];
         row.light.copy_from_slice(&values[HALF_COLUMNS..][..self.width]);
         row.count.copy_from_slice(&ones[HALF_COLUMNS..][..self.width]);
@@ -157,10 +183,12 @@ impl Window {
         self.add(y, 1.0);
     }
 
+    #[inline(always)]
     fn leave(&mut self, y: usize) {
         self.add(y, -1.0);
     }
 
+    #[inline(always)]
     fn add(&mut self, y: usize, sign: f32) {
         let row = &self.rows[y % ROWS];
         let wide = f64::from(sign);
@@ -175,20 +203,42 @@ impl Window {
         add(&mut self.beside_count, &row.beside_count);
     }
 
-    /// Medians over the window of the rows' means; rows without one count as infinite of alternating sign.
-    fn medians(&self, out: &mut [f32]) {
-        let rows: [&[f32]; ROWS] = std::array::from_fn(|k| self.rows[k].mean.as_slice());
-        for (i, out) in out.chunks_exact_mut(LANES).enumerate() {
-            let lane = |k: usize| -> Lane {
-                let values = &rows[k][i * LANES..(i + 1) * LANES];
-                std::array::from_fn(|j| values[j])
-            };
-            out.copy_from_slice(&median(lane));
+    /// Medians over the window of row `y` of the rows' means; rows without one count as infinite of alternating sign.
+    /// The windows of two rows, the first and the one after, have all rows but one in common: of these the middle two are
+    /// found once, and the median is the value of the row that is not in common, if it lies between them, or the nearer of them.
+    #[inline(always)]
+    fn medians(&mut self, y: usize, is_first: bool, out: &mut [f32]) {
+        if is_first {
+            self.find_middle(y);
+        }
+        let own = &self.rows[(y + HALF_ROWS + usize::from(is_first)) % ROWS].mean;
+        for (((out, own), low), high) in out.iter_mut().zip(own).zip(&self.low).zip(&self.high) {
+            let below = if *own < *high { *own } else { *high };
+            *out = if below > *low { below } else { *low };
+        }
+    }
+
+    /// The middle two of all rows of the window of row `y` but the first.
+    #[inline(always)]
+    fn find_middle(&mut self, y: usize) {
+        let rows: [&[[f32; COLUMNS]]; ROWS - 1] =
+            std::array::from_fn(|k| self.rows[(y + HALF_ROWS + 2 + k) % ROWS].mean.as_chunks().0);
+        let (low, high) = (self.low.as_chunks_mut::<COLUMNS>().0, self.high.as_chunks_mut::<COLUMNS>().0);
+        for (i, (low, high)) in low.iter_mut().zip(high).enumerate() {
+            let rows = rows.map(|row| &row[i]);
+            // in variables of its own, which nothing else refers to
+            let mut middle = [[0.0; COLUMNS]; 2];
+            for x in 0..COLUMNS {
+                let two = middle_two(rows.map(|row| row[x]));
+                (middle[0][x], middle[1][x]) = (two[0], two[1]);
+            }
+            [*low, *high] = middle;
         }
     }
 
     /// Mean of the other rows that do not differ from the median like a line does. The median itself lies above most rows between
     /// crowded lines, as those are a tail of high values that is partly taken out.
+    #[inline(always)]
     fn continuum(&self, y: usize, medians: &[f32], out: &mut [f32]) {
         let own = &self.rows[y % ROWS];
         let others: [&[Lane]; ROWS - 1] = std::array::from_fn(|k| lanes(&self.rows[(y + 1 + k) % ROWS].mean));
@@ -215,45 +265,60 @@ impl Window {
     }
 
     /// The prediction for row `y`, the middle of the window.
-    fn predict(&self, y: usize, medians: &[f32], continuum: &[f32], readnoise: ArrayView1<f32>, out: &mut [f32]) {
-        let own = &self.rows[y % ROWS];
-        for ((x, out), readnoise) in out.iter_mut().enumerate().zip(readnoise) {
-            let count = own.beside_count[x];
-            let excess = own.mean[x] - medians[x];
+    #[inline(always)]
+    fn predict(&mut self, y: usize, medians: &[f32], continuum: &[f32], readnoise: ArrayView1<f32>, out: &mut [f32]) {
+        ArrayViewMut1::from(&mut self.noise[..readnoise.len()]).assign(&readnoise);
+        let (n, row) = (out.len(), &self.rows[y % ROWS]);
+        let (medians, continuum, readnoise) = (&medians[..n], &continuum[..n], &self.noise[..n]);
+        let (own_light, own_count, own_mean) = (&row.light[..n], &row.count[..n], &row.mean[..n]);
+        let (own_beside, own_beside_count, own_noise) =
+            (&row.beside[..n], &row.beside_count[..n], &row.beside_noise[..n]);
+        let (light, counts) = (&self.light[..n], &self.count[..n]);
+        let (beside, beside_count, beside_noise) =
+            (&self.beside[..n], &self.beside_count[..n], &self.beside_noise[..n]);
+        for x in 0..n {
+            let count = own_beside_count[x];
+            let excess = own_mean[x] - medians[x];
             // without a pixel beside the limit is no number and the comparison false
-            let is_line = excess * excess > line(variance(medians[x], count, own.beside_noise[x]));
-            let row = if is_line { own.mean[x] } else { continuum[x] };
+            let is_line = excess * excess > line(variance(medians[x], count, own_noise[x]));
+            let row = if is_line { own_mean[x] } else { continuum[x] };
 
-            let around_count = self.beside_count[x] - count;
-            let around = (self.beside[x] - f64::from(own.beside[x])) as f32 / around_count;
-            let noise = (self.beside_noise[x] - f64::from(own.beside_noise[x])) as f32;
+            let around_count = beside_count[x] - count;
+            let around = (beside[x] - f64::from(own_beside[x])) as f32 / around_count;
+            let noise = (beside_noise[x] - f64::from(own_noise[x])) as f32;
             let limit = line(variance(around, around_count, noise));
-            let ratio = if around > 0.0 && around * around > limit { row.max(0.0) / around } else { 1.0 };
+            let seen = (around > 0.0) & (around * around > limit);
+            let quotient = row.max(0.0) / around;
+            let ratio = if seen { quotient } else { 1.0 };
 
-            let above_count = self.count[x] - own.count[x];
-            let above = (self.light[x] - f64::from(own.light[x])) as f32 / above_count;
+            let above_count = counts[x] - own_count[x];
+            let above = (light[x] - f64::from(own_light[x])) as f32 / above_count;
             let profile = if above_count > 0.0 { above } else { row };
-            *out = (profile * ratio).max(LEAST * readnoise * readnoise);
+            out[x] = (profile * ratio).max(LEAST * readnoise[x] * readnoise[x]);
         }
     }
 }
 
 /// What stands for the mean of a row without pixels: half of them count as high and half as low.
+#[inline(always)]
 fn nothing(y: usize) -> f32 {
     if y.is_multiple_of(2) { f32::INFINITY } else { f32::NEG_INFINITY }
 }
 
 /// Variance of the mean of `count` pixels of `level` electrons each whose squared read noise sums to `noise`.
+#[inline(always)]
 fn variance(level: f32, count: f32, noise: f32) -> f32 {
     level.max(0.0) / count + noise / (count * count)
 }
 
 /// The squared difference from which on a level is not a fluctuation.
+#[inline(always)]
 fn line(variance: f32) -> f32 {
     LINE_SIGMA * LINE_SIGMA * variance
 }
 
 /// For each pixel the sum over the columns within [`HALF_COLUMNS`], its own left out.
+#[inline(always)]
 fn sum_beside(padded: &[f32], out: &mut [f32]) {
     for (x, out) in out.iter_mut().enumerate() {
         let near = &padded[x..x + 2 * HALF_COLUMNS + 1];
@@ -264,28 +329,31 @@ fn sum_beside(padded: &[f32], out: &mut [f32]) {
 type Lane = [f32; LANES];
 
 /// Values that are whole lanes.
+#[inline(always)]
 fn lanes(values: &[f32]) -> &[Lane] {
     values.as_chunks().0
 }
 
-/// Median of the [`ROWS`] values of each lane. Of more than half of the values neither the smallest nor the largest
-/// can be the median: they are dropped and another value comes in, until one is left.
-fn median(value: impl Fn(usize) -> Lane) -> Lane {
+/// The middle two of an even number of values. Of more than half of the values neither the smallest nor the largest
+/// can be one of them: they are dropped and another value comes in, until two are left.
+#[inline(always)]
+fn middle_two(values: [f32; ROWS - 1]) -> [f32; 2] {
     const START: usize = HALF_ROWS + 2;
-    let mut v: [Lane; START] = std::array::from_fn(&value);
-    drop_extremes::<10>(&mut v, value(10));
-    drop_extremes::<9>(&mut v, value(11));
-    drop_extremes::<8>(&mut v, value(12));
-    drop_extremes::<7>(&mut v, value(13));
-    drop_extremes::<6>(&mut v, value(14));
-    drop_extremes::<5>(&mut v, value(15));
-    drop_extremes::<4>(&mut v, value(16));
-    drop_extremes::<3>(&mut v, [0.0; LANES]);
-    v[1]
+    let mut v: [f32; START] = std::array::from_fn(|k| values[k]);
+    drop_extremes::<10>(&mut v, values[10]);
+    drop_extremes::<9>(&mut v, values[11]);
+    drop_extremes::<8>(&mut v, values[12]);
+    drop_extremes::<7>(&mut v, values[13]);
+    drop_extremes::<6>(&mut v, values[14]);
+    drop_extremes::<5>(&mut v, values[15]);
+    drop_extremes::<4>(&mut v, 0.0);
+    order(&mut v, 1, 2);
+    [v[1], v[2]]
 }
 
 /// Puts the smallest of the first `K` values into the first place, where `next` replaces it, and the largest into the last.
-fn drop_extremes<const K: usize>(v: &mut [Lane; 10], next: Lane) {
+#[inline(always)]
+fn drop_extremes<const K: usize>(v: &mut [f32; 10], next: f32) {
     for i in 0..K / 2 {
         order(v, i, K - 1 - i);
     }
@@ -298,10 +366,11 @@ fn drop_extremes<const K: usize>(v: &mut [Lane; 10], next: Lane) {
     v[0] = next;
 }
 
-fn order(v: &mut [Lane; 10], i: usize, j: usize) {
+#[inline(always)]
+fn order(v: &mut [f32; 10], i: usize, j: usize) {
     let (a, b) = (v[i], v[j]);
-    v[i] = std::array::from_fn(|k| if a[k] < b[k] { a[k] } else { b[k] });
-    v[j] = std::array::from_fn(|k| if a[k] < b[k] { b[k] } else { a[k] });
+    v[i] = if a < b { a } else { b };
+    v[j] = if a > b { a } else { b };
 }
 
 #[cfg(test)]
@@ -309,13 +378,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn medians_of_seventeen_are_those_of_sorting() {
-        let value = |k: usize, j: usize| ((k * 29 + j * 7) * 37 % 101) as f32;
-        let got = median(|k| std::array::from_fn(|j| if k % 5 == j { nothing(k) } else { value(k, j) }));
-        for (j, m) in got.into_iter().enumerate() {
-            let mut all: Vec<f32> = (0..ROWS).map(|k| if k % 5 == j { nothing(k) } else { value(k, j) }).collect();
+    fn the_middle_two_and_one_more_value_are_the_median_of_seventeen() {
+        for j in 0..7 {
+            let value = |k: usize| if k % 5 == j { nothing(k) } else { ((k * 29 + j * 7) * 37 % 101) as f32 };
+            let [low, high] = middle_two(std::array::from_fn(value));
+            let mut all: Vec<f32> = (0..ROWS).map(value).collect();
             all.sort_by(f32::total_cmp);
-            assert_eq!(m, all[HALF_ROWS]);
+            assert_eq!(value(ROWS - 1).min(high).max(low), all[HALF_ROWS]);
         }
     }
 

@@ -1,6 +1,8 @@
 //! Cosmic rays: pixels that rise above their neighbours more sharply than the optics can make light do, the
 //! method of the SDSS photometric pipeline.
 
+mod candidates;
+
 use datamodel::{Band, mask::ccd};
 use ndarray::Array2;
 use rayon::prelude::*;
@@ -9,6 +11,8 @@ use rayon::prelude::*;
 const AXES: [(isize, isize); 4] = [(0, 1), (1, 0), (1, 1), (1, -1)];
 /// Axes along which a pixel must stand out.
 const AXES_NEEDED: usize = 2;
+/// Rows that are searched together.
+const BAND: usize = 64;
 
 /// Thresholds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -61,9 +65,10 @@ pub struct Pixels<'a> {
 /// The pixels that cosmic rays hit, each once.
 pub fn find(pixels: Pixels, sharpness: [f64; 4], params: Params) -> Vec<(usize, usize)> {
     let (ny, nx) = pixels.values.dim();
-    let mut hits: Vec<(usize, usize)> = (1..ny.saturating_sub(1))
+    let bands: Vec<usize> = (1..ny.saturating_sub(1)).step_by(BAND).collect();
+    let mut hits: Vec<(usize, usize)> = bands
         .into_par_iter()
-        .flat_map_iter(|y| pixels.bright(y, params.nsig).map(move |x| (y, x)))
+        .flat_map_iter(|first| candidates::of_rows(pixels, first..(first + BAND).min(ny - 1), sharpness, params))
         .filter(|&at| pixels.is_cosmic(at, None, sharpness, params))
         .collect();
     let mut hit = Array2::from_elem((ny, nx), false);
@@ -102,17 +107,6 @@ impl Pixels<'_> {
         let (value, noise) = (f64::from(self.values[at]), f64::from(self.readnoise[at]));
         // the noise is the pixel's own: a hit must not raise that of its neighbours
         known.then(|| (value, value.max(0.0) + noise * noise))
-    }
-
-    /// The inner pixels of a row that exceed `nsig` sigma.
-    fn bright(&self, y: usize, nsig: f64) -> impl Iterator<Item = usize> {
-        let square = (nsig * nsig) as f32;
-        let (values, noises) = (self.values.row(y), self.readnoise.row(y));
-        let above = move |&x: &usize| {
-            let (value, noise) = (values[x], noises[x]);
-            value > 0.0 && value * value > square * (value + noise * noise)
-        };
-        (1..values.len().saturating_sub(1)).filter(above)
     }
 
     /// Whether an inner pixel stands out above its neighbours and is sharper than a spot. Where one of two opposite

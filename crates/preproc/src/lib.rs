@@ -15,7 +15,7 @@ pub mod section;
 use amplifier::{Amplifier, amplifiers};
 use datamodel::{Band, Image, mask::ccd, raw::RawImage};
 pub use error::PreprocError;
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, Axis, Zip};
 use numerics::shot_noise;
 use psf::Psf;
 use rayon::prelude::*;
@@ -139,21 +139,19 @@ impl<'a> Dark<'a> {
         Self { rate, seconds: seconds.unwrap_or(0.0) as f32 }
     }
 
-    /// Electrons of a pixel whose rate is known.
-    fn electrons(&self, at: (usize, usize)) -> f32 {
-        self.rate.map_or(0.0, |rate| rate[at]).max(0.0) * self.seconds
+    /// Electrons at a rate; none where it is not known.
+    fn electrons(&self, rate: f32) -> f32 {
+        rate.max(0.0) * self.seconds
     }
 
     /// Subtracts it; a pixel without a rate is BAD.
     fn subtract(&self, frame: &mut Frame) {
         let Some(rate) = self.rate else { return };
-        for ((pix, mask), rate) in frame.pix.iter_mut().zip(&mut frame.mask).zip(rate) {
-            if rate.is_finite() {
-                *pix -= rate.max(0.0) * self.seconds;
-            } else {
-                *mask |= ccd::BAD;
-            }
-        }
+        Zip::from(&mut frame.pix).and(&mut frame.mask).and(rate).for_each(|pix, mask, &rate| {
+            let known = rate.is_finite();
+            *pix -= if known { self.electrons(rate) } else { 0.0 };
+            *mask |= if known { 0 } else { ccd::BAD };
+        });
     }
 }
 
@@ -171,11 +169,16 @@ fn expected_electrons(frame: &Frame) -> Array2<f32> {
 
 /// 1 / (expected electrons + dark current + squared read noise), 0 where an amplifier gave nothing.
 fn inverse_variance(expected: Array2<f32>, frame: &Frame, dark: &Dark) -> Array2<f32> {
-    let mut ivar = expected;
-    for ((at, value), &noise) in ivar.indexed_iter_mut().zip(&frame.readnoise) {
-        *value = if noise > 0.0 { 1.0 / (*value + dark.electrons(at) + noise * noise) } else { 0.0 };
+    let ivar = |variance: f32, noise: f32| if noise > 0.0 { 1.0 / (variance + noise * noise) } else { 0.0 };
+    let mut out = expected;
+    match dark.rate {
+        None => out.zip_mut_with(&frame.readnoise, |v, noise| *v = ivar(*v, *noise)),
+        Some(rate) => Zip::from(&mut out)
+            .and(&frame.readnoise)
+            .and(rate)
+            .for_each(|v, noise, rate| *v = ivar(*v + dark.electrons(*rate), *noise)),
     }
-    ivar
+    out
 }
 
 /// Divides by the pixel flat.

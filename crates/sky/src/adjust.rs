@@ -40,10 +40,14 @@ impl Adjustment {
             }
         }
         if self.coefficients.iter().any(|c| *c != 0.0) {
+            let varying: Vec<([usize; 2], (f64, f64))> = (0..self.coefficients.len())
+                .map(|i| (basis.kind_and_term(i), (self.coefficients[i], self.variances[i])))
+                .filter(|(_, (c, v))| *c != 0.0 || *v != 0.0)
+                .collect();
             for j in 0..sky.len() {
                 let (derivatives, p) = (derivatives(sky, j), basis.at(j));
-                for (i, (c, v)) in self.coefficients.iter().zip(&self.variances).enumerate() {
-                    let t = derivatives[i / p.len()] * p[i % p.len()];
+                for ([kind, term], (c, v)) in &varying {
+                    let t = derivatives[*kind] * p[*term];
                     model[j] += c * t;
                     variance[j] += v * t * t;
                 }
@@ -90,6 +94,11 @@ impl Basis {
         self.terms
     }
 
+    /// What coefficient `i` belongs to.
+    pub fn kind_and_term(&self, i: usize) -> [usize; 2] {
+        [i / self.terms, i % self.terms]
+    }
+
     /// Their values in bin `j`.
     pub fn at(&self, j: usize) -> &[f64] {
         &self.values[j * self.terms..(j + 1) * self.terms]
@@ -106,7 +115,7 @@ pub fn fit(
 ) -> Option<Vec<Adjustment>> {
     let windows = Windows::around(peaks, frame.wave.len());
     let measure = |f: usize, wanted: &[usize]| {
-        let sky = frame.resolution_of(f).apply(&common.spectrum);
+        let sky = frame.resolution_view(f).apply(&common.spectrum);
         Measurement::of(frame, f, &sky, &windows, basis, wanted)
     };
     let all: Vec<usize> = (0..KINDS * basis.terms()).collect();
@@ -129,8 +138,13 @@ pub fn fit(
 }
 
 /// The sky fibres as they would be without their adjustment, nothing rejected yet.
-pub fn corrected(frame: &Frame, common: &CommonSky, adjustments: &[Adjustment], basis: &Basis) -> Vec<SkyFiber> {
-    let correct = |fiber: &SkyFiber| {
+pub fn corrected<'a>(
+    frame: &Frame,
+    common: &CommonSky<'a>,
+    adjustments: &[Adjustment],
+    basis: &Basis,
+) -> Vec<SkyFiber<'a>> {
+    let correct = |fiber: &SkyFiber<'a>| {
         let sky = fiber.resolution.apply(&common.spectrum);
         let (model, _) = adjustments[fiber.row].apply(&sky, basis);
         let flux = (0..sky.len()).map(|j| f64::from(frame.flux[(fiber.row, j)]) + sky[j] - model[j]).collect();

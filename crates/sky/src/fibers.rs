@@ -2,15 +2,15 @@
 
 use crate::Error;
 use datamodel::{Frame, mask::fiber};
-use numerics::{Resolution, robust};
+use numerics::{View, robust};
 
 /// One sky fibre of a flat-fielded frame.
 #[derive(Debug, Clone)]
-pub struct SkyFiber {
+pub struct SkyFiber<'a> {
     /// Row of the frame.
     pub row: usize,
     /// Its resolution matrix.
-    pub resolution: Resolution,
+    pub resolution: View<'a, f32>,
     /// electron/Angstrom.
     pub flux: Vec<f64>,
     /// Inverse variance from the frame, 0 where masked.
@@ -21,7 +21,7 @@ pub struct SkyFiber {
     pub weight: Vec<f64>,
 }
 
-impl SkyFiber {
+impl SkyFiber<'_> {
     /// Bins that have data but were rejected.
     pub fn rejected(&self) -> usize {
         self.ivar.iter().zip(&self.weight).filter(|(i, w)| **i > 0.0 && **w == 0.0).count()
@@ -29,7 +29,7 @@ impl SkyFiber {
 }
 
 /// Rows of OBJTYPE SKY, good FIBERSTATUS (the position does not matter) and some data.
-pub fn select(frame: &Frame) -> Result<Vec<SkyFiber>, Error> {
+pub fn select(frame: &Frame) -> Result<Vec<SkyFiber<'_>>, Error> {
     let bad = frame.camera().map_or(0, |c| fiber::bad_for_flat(c.band) | fiber::BADFLAT);
     let (is_sky, status) = (frame.fibermap.is_sky(), frame.fibermap.fiberstatus());
     let labelled: Vec<usize> = (0..frame.nspec()).filter(|&i| is_sky[i]).collect();
@@ -41,7 +41,7 @@ pub fn select(frame: &Frame) -> Result<Vec<SkyFiber>, Error> {
             let flux = frame.flux.row(i).iter().map(|&f| f64::from(f)).collect();
             SkyFiber {
                 row: i,
-                resolution: frame.resolution_of(i),
+                resolution: frame.resolution_view(i),
                 flux,
                 full_weight: ivar.clone(),
                 weight: vec![],

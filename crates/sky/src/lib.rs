@@ -13,7 +13,7 @@ use datamodel::{Frame, Sky, mask::spec};
 use fibers::SkyFiber;
 use fit::Others;
 use ndarray::Array2;
-use numerics::{NumericsError, SymmetricBand};
+use numerics::{Diagonals, NumericsError, Resolution};
 use rayon::prelude::*;
 
 /// How the sky is fitted.
@@ -70,20 +70,20 @@ pub enum Error {
 }
 
 /// The common sky and how it was found.
-struct CommonSky {
+struct CommonSky<'a> {
     /// Deconvolved spectrum, electron/Angstrom, and its covariance.
     spectrum: Vec<f64>,
-    covariance: SymmetricBand,
+    covariance: Diagonals,
     /// Whether a bin of `R̄ s` rests on data.
     covered: Vec<bool>,
     /// `R̄ s` for the mean resolution of all fibres.
     mean: Vec<f64>,
-    fibers: Vec<SkyFiber>,
+    fibers: Vec<SkyFiber<'a>>,
     /// The sky from all sky fibres but one, for each of them, where there are several.
     without: Vec<Others>,
 }
 
-impl CommonSky {
+impl CommonSky<'_> {
     /// The sky of the others, if the row is a sky fibre: what is left after its subtraction has the same errors as in a
     /// target's fibre.
     fn others(&self, row: usize) -> Option<&Others> {
@@ -102,7 +102,8 @@ impl CommonSky {
 /// # Errors
 /// [`Error::NoSkyFiber`]; [`Error::Numerics`].
 pub fn run(frame: &Frame, params: &Params) -> Result<Sky, Error> {
-    let mut common = fit_common(frame, fibers::select(frame)?, params)?;
+    let mean = calibrate::mean_resolution(frame);
+    let mut common = fit_common(&mean, fibers::select(frame)?, params)?;
     let peaks = lines::bright(&common.mean, &common.covered, &common.fibers);
     let basis = Basis::new(&common.mean, peaks.len());
     let mut adjustments = vec![Adjustment::default(); frame.nspec()];
@@ -110,7 +111,7 @@ pub fn run(frame: &Frame, params: &Params) -> Result<Sky, Error> {
         let Some(better) = adjust::fit(frame, &common, &peaks, &basis, params) else { break };
         adjustments = better;
         let fibers = adjust::corrected(frame, &common, &adjustments, &basis);
-        common = fit_common(frame, fibers, params)?;
+        common = fit_common(&mean, fibers, params)?;
     }
     if common.fibers.len() > 1 {
         common.without = fit::without_each(&common.fibers)?;
@@ -132,10 +133,14 @@ pub fn run(frame: &Frame, params: &Params) -> Result<Sky, Error> {
     Ok(sky)
 }
 
-fn fit_common(frame: &Frame, mut fibers: Vec<SkyFiber>, params: &Params) -> Result<CommonSky, Error> {
+/// Given the mean resolution of all fibres.
+fn fit_common<'a>(
+    resolution: &Resolution,
+    mut fibers: Vec<SkyFiber<'a>>,
+    params: &Params,
+) -> Result<CommonSky<'a>, Error> {
     let solution = fit::reject_and_solve(&mut fibers, params)?;
-    let resolution = calibrate::mean_resolution(frame);
-    let (covariance, covered) = (solution.covariance(), solution.covered(&resolution));
+    let (covariance, covered) = (solution.covariance(), solution.covered(&resolution.view()));
     let mean = resolution.apply(&solution.spectrum);
     Ok(CommonSky { spectrum: solution.spectrum, covariance, covered, mean, fibers, without: vec![] })
 }
@@ -150,7 +155,7 @@ struct Row {
 
 impl Row {
     fn of(frame: &Frame, common: &CommonSky, f: usize, adjustment: &Adjustment, basis: &Basis) -> Self {
-        let resolution = frame.resolution_of(f);
+        let resolution = frame.resolution_view(f);
         let (model, adjusted) = adjustment.apply(&resolution.apply(common.spectrum_for(f)), basis);
         let mut variance = resolution.propagate(&common.covariance);
         let mut covered = common.covered.clone();

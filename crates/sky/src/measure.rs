@@ -53,6 +53,7 @@ impl Measurement {
         let n = wanted.len();
         let mut sums = Sums::new(n);
         let ivar = frame.good_ivar(f);
+        let parts: Vec<[usize; 2]> = wanted.iter().map(|&i| basis.kind_and_term(i)).collect();
         for bins in &windows.0 {
             let good: Vec<usize> = bins.clone().filter(|&j| ivar[j] > 0.0).collect();
             if good.len() < FEWEST {
@@ -63,7 +64,7 @@ impl Measurement {
             for (&j, &r) in good.iter().zip(&residual) {
                 let (d, p) = (derivatives(sky, j), basis.at(j));
                 let weight = 1.0 / (1.0 / ivar[j] + (LINE_ERROR * sky[j]).powi(2) + object * object);
-                sums.add(weight, wanted.iter().map(|i| d[i / p.len()] * p[i % p.len()]), r);
+                sums.add(weight, parts.iter().map(|&[kind, term]| d[kind] * p[term]), r);
             }
             sums.close_window();
         }
