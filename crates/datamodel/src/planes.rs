@@ -68,7 +68,10 @@ impl Planes {
 /// Says how many bins were masked, if any.
 fn warn(path: &Path, hdu: &str, masked: usize) {
     if masked > 0 {
-        log::warn!("{}[{hdu}]: {masked} bins are no measurement (no number, or ivar < 0) and are masked", path.display());
+        log::warn!(
+            "{}[{hdu}]: {masked} bins are no measurement (no number, or ivar < 0) and are masked",
+            path.display()
+        );
     }
 }
 

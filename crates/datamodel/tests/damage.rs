@@ -189,7 +189,11 @@ fn numbers_that_are_none() {
     let f = planes(|f| f.resolution[(2, 3, 7)] = f32::NAN);
     patched(&path, "RESOLUTION", |w| w.image("RESOLUTION", f.resolution.view(), &none));
     masked((2, 7));
-    says(f.write(&path), &path, &["[RESOLUTION]: values: expected finite numbers where ivar > 0, found NaN at (2, 3, 7)"]);
+    says(
+        f.write(&path),
+        &path,
+        &["[RESOLUTION]: values: expected finite numbers where ivar > 0, found NaN at (2, 3, 7)"],
+    );
     let f = planes(|f| f.flux[(0, 0)] = f32::NAN);
     patched(&path, "FLUX", |w| w.image("FLUX", f.flux.view(), &none));
     masked((0, 0));

@@ -1,8 +1,8 @@
 //! Plain files (neither gzipped nor tile-compressed) past cfitsio, which reads 4096 bytes at a time for the sums and all of
 //! it once more for the pixels: here an image is summed and its bytes are swapped while they are in the cache.
 
-use super::{Pixel, checksum};
 use super::handle::Damage;
+use super::{Pixel, checksum};
 use crate::Header;
 use std::fs::File;
 use std::io::Result;
