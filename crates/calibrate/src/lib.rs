@@ -11,7 +11,7 @@ mod select;
 pub mod testing;
 
 pub use apply::{divide_by_calibration, divide_by_fiberflat, subtract_sky};
-pub use check::{Product, check, check_targets};
+pub use check::{Product, check, check_count, check_targets};
 pub use common_spectrum::{CommonSpectrum, NormalEquations};
 pub use cosmics::flag_cosmics;
-pub use select::{fiberflat_rows, frame_rows, mean_resolution, sky_rows};
+pub use select::{fiberflat_rows, mean_resolution, sky_rows};

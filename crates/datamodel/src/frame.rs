@@ -65,7 +65,22 @@ impl Frame {
     /// Reads the rows that `select` picks from the fibermap, and of the large arrays nothing but them: their CHECKSUMs,
     /// which need all rows, are not verified. CHI2PIX is left out.
     pub fn read_rows(path: &Path, select: impl FnOnce(&Fibermap) -> Vec<usize>) -> Result<Self> {
+        Self::some_rows(FitsReader::open(path)?, select)
+    }
+
+    /// The same with the CHECKSUMs verified: all bytes are read, but nothing more is done with those of other rows.
+    pub fn read_verified_rows(path: &Path, select: impl FnOnce(&Fibermap) -> Vec<usize>) -> Result<Self> {
         let mut fits = FitsReader::open(path)?;
+        let names = Names::of(&planes::or_primary(&fits, "FLUX"));
+        let large = [&names.value, &names.ivar, &names.mask, "RESOLUTION"];
+        for hdu in large.into_iter().filter(|hdu| fits.has(hdu)).collect::<Vec<_>>() {
+            fits.verify(hdu)?;
+        }
+        Self::some_rows(fits, select)
+    }
+
+    fn some_rows(mut fits: FitsReader, select: impl FnOnce(&Fibermap) -> Vec<usize>) -> Result<Self> {
+        let path = fits.path().to_path_buf();
         let names = Names::of(&planes::or_primary(&fits, "FLUX"));
         let header = fits.header(&names.value)?;
         let nspec = fits.nrows(&names.value)?;
@@ -73,7 +88,7 @@ impl Frame {
         let rows = select(&fibermap);
         let mut p = planes::read_rows(&mut fits, &names, &rows)?;
         let resolution = fits.rows("RESOLUTION", &rows)?;
-        let resolution = p.with_resolution(path, "RESOLUTION", resolution)?;
+        let resolution = p.with_resolution(&path, "RESOLUTION", resolution)?;
         let scores = if fits.has("SCORES") { Some(fits.table("SCORES")?) } else { None };
         Ok(Self {
             header: planes::with_unit(&header, units::of_spectrum(header.str("BUNIT"))),

@@ -2,8 +2,9 @@
 //! normalised to its photometry.
 //!
 //! Data and model are compared after a free smooth factor in each arm, which is what the unknown calibration
-//! is; it is solved with each comparison ([`spectrum`]).
+//! is; it is solved with each comparison ([`calibration`]).
 
+mod calibration;
 pub mod candidates;
 mod fit;
 mod grid;

@@ -52,7 +52,11 @@ fn read_all<T>(paths: &[PathBuf], read: impl Fn(&Path) -> datamodel::Result<T>) 
 
 /// The standard stars of a frame, flat-fielded and sky-subtracted.
 fn stars_of(path: &Path, skies: &[(&Path, Sky)], flats: &[(&Path, Fiberflat)]) -> Result<Frame, step::Error> {
-    let frame = Frame::read(path)?;
+    let (mut rows, mut nspec) = (vec![], 0);
+    let frame = Frame::read_verified_rows(path, |fibermap| {
+        (rows, nspec) = (candidates::star_rows(fibermap), fibermap.len());
+        rows.clone()
+    })?;
     let missing = |what: &str| {
         step::Error::usage(format!("no {what} is given for the camera and exposure of {}", path.display()))
     };
@@ -61,12 +65,15 @@ fn stars_of(path: &Path, skies: &[(&Path, Sky)], flats: &[(&Path, Fiberflat)]) -
     let of_camera = |s: &&(&Path, Sky)| s.1.camera() == frame.camera();
     let exact = skies.iter().filter(of_camera).find(|s| same_exposure(&s.1));
     let sky = exact.ok_or_else(|| missing("--skymodels"))?;
+    calibrate::check_count((path, nspec), (flat.0, &flat.1))?;
+    calibrate::check_count((path, nspec), (sky.0, &sky.1))?;
+    let (flat, sky) =
+        ((flat.0, calibrate::fiberflat_rows(&flat.1, &rows)), (sky.0, calibrate::sky_rows(&sky.1, &rows)));
     calibrate::check((path, &frame), (flat.0, &flat.1))?;
     calibrate::check((path, &frame), (sky.0, &sky.1))?;
-    let rows = candidates::star_rows(&frame.fibermap);
-    let mut stars = calibrate::frame_rows(&frame, &rows);
-    calibrate::divide_by_fiberflat(&mut stars, &calibrate::fiberflat_rows(&flat.1, &rows));
-    calibrate::subtract_sky(&mut stars, &calibrate::sky_rows(&sky.1, &rows));
+    let mut stars = frame;
+    calibrate::divide_by_fiberflat(&mut stars, &flat.1);
+    calibrate::subtract_sky(&mut stars, &sky.1);
     Ok(stars)
 }
 
