@@ -1,6 +1,6 @@
 //! What most products are made of: values, inverse variance and mask `[nspec, nwave]` on one wavelength grid.
 
-use crate::checks::{check_ivar, check_shape, check_wave, is_finite, owned, tidied, tidy, tidy_resolution};
+use crate::checks::{check_ivar, check_rows, check_shape, check_wave, is_finite, owned, tidied, tidy, tidy_resolution};
 use crate::fits::{FitsReader, FitsWriter};
 use crate::{Header, Result, mask::spec, units};
 use ndarray::{Array2, Array3, ArrayView1};
@@ -83,6 +83,25 @@ pub(crate) fn read(fits: &mut FitsReader, names: &Names) -> Result<Planes> {
     let ivar = fits.plane(&names.ivar)?;
     let mask = if fits.has(&names.mask) { fits.mask(&names.mask)? } else { Array2::zeros(values.dim()) };
     judged(fits.path(), names, Planes { wave, values, ivar, mask })
+}
+
+/// The header of the HDU of that name, or of the unnamed primary.
+pub(crate) fn read_header(path: &Path, name: &str) -> Result<Header> {
+    let mut fits = FitsReader::open(path)?;
+    let name = or_primary(&fits, name);
+    fits.header(&name)
+}
+
+/// Some rows of a product of `nspec`, with the sums of all rows verified.
+pub(crate) fn read_verified_rows(fits: &mut FitsReader, names: &Names, nspec: usize, rows: &[usize]) -> Result<Planes> {
+    let found = fits.nrows(&names.value)?;
+    check_rows(fits.path(), &names.value, found, nspec)?;
+    for hdu in [&names.value, &names.ivar, &names.mask] {
+        if fits.has(hdu) {
+            fits.verify(hdu)?;
+        }
+    }
+    read_rows(fits, names, rows)
 }
 
 /// Some rows of the planes.
