@@ -76,7 +76,7 @@ fn write_group(group: &Group, paths: &[PathBuf], outfile: &Path, update: bool) -
     let mut parts = paths.iter().map(|path| read_part(group, path)).collect::<Result<Vec<_>, _>>()?;
     let _claim = if update { Some(claim(outfile)?) } else { None };
     if update && outfile.exists() {
-        let before = Spectra::read_masking(outfile)?;
+        let before = Spectra::read(outfile)?;
         parts.extend(Part::of_group(&outfile.display().to_string(), before).map_err(|e| Error::data(outfile, e))?);
     }
     let mut spectra = bricks::group(group, parts).map_err(|e| Error::data(&paths[0], e))?;

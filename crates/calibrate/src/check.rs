@@ -75,6 +75,24 @@ pub fn check<P: Product>(frame: (&Path, &Frame), product: (&Path, &P)) -> Result
     check_same_wavelengths((frame_path, &frame.wave), (path, product.wave()))
 }
 
+/// Checks that a frame says what its fibres look at. A frame of 2016, or one extracted without a fibermap, has numbered
+/// fibres alone: spectra that no target owns, which no brick would take, and stars whose offsets are unknown.
+///
+/// # Errors
+/// [`Error::Invalid`] for the frame's file.
+pub fn check_targets(path: &Path, frame: &Frame) -> Result<()> {
+    if frame.fibermap.has_targets() {
+        return Ok(());
+    }
+    Err(Error::Invalid {
+        path: path.to_path_buf(),
+        hdu: "FIBERMAP".to_string(),
+        item: "columns".to_string(),
+        expected: "the targets of the fibres; extract the exposure with its fibermap".to_string(),
+        found: "none".to_string(),
+    })
+}
+
 fn in_row(fiber: impl Display, row: usize) -> String {
     format!("{fiber} in row {row}")
 }

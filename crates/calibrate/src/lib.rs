@@ -6,12 +6,12 @@ mod check;
 mod common_spectrum;
 mod cosmics;
 mod heliocentric;
-mod select;
+mod mean_resolution;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use apply::{divide_by_calibration, divide_by_fiberflat, subtract_sky};
-pub use check::{Product, check};
+pub use check::{Product, check, check_targets};
 pub use common_spectrum::{CommonSpectrum, NormalEquations};
 pub use cosmics::flag_cosmics;
-pub use select::{fiberflat_rows, frame_rows, mean_resolution, sky_rows};
+pub use mean_resolution::mean_resolution;

@@ -143,3 +143,18 @@ pub fn frame_of(instrument: &Instrument, truth: &[Vec<f64>], read_noise: f64, se
         scores: None,
     }
 }
+
+/// The rows of a frame, in the order given.
+pub fn frame_rows(frame: &Frame, rows: &[usize]) -> Frame {
+    Frame {
+        header: frame.header.clone(),
+        wave: frame.wave.clone(),
+        flux: frame.flux.select(Axis(0), rows),
+        ivar: frame.ivar.select(Axis(0), rows),
+        mask: frame.mask.select(Axis(0), rows),
+        resolution: frame.resolution.select(Axis(0), rows),
+        chi2pix: None,
+        fibermap: frame.fibermap.select(rows),
+        scores: None,
+    }
+}

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> step::Result {
-    let spectra = Spectra::read_masking(&args.infile)?;
+    let spectra = Spectra::read(&args.infile)?;
     let unusable = |error| step::Error::data(&args.infile, error);
     let options = Options { nsig: args.nsig, onetile: args.onetile };
     let mut coadd = coadd::over_exposures(&spectra, options).map_err(unusable)?;

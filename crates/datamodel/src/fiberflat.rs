@@ -2,7 +2,7 @@
 
 use crate::checks::{check_finite, check_rows, check_shape};
 use crate::fits::{FitsReader, FitsWriter};
-use crate::planes::{self, Borrowed, Names};
+use crate::planes::{self, Borrowed, Names, Planes};
 use crate::{Fibermap, Header, Result, units};
 use ndarray::{Array2, ArrayView1};
 use std::path::Path;
@@ -31,12 +31,31 @@ impl Fiberflat {
     pub fn read(path: &Path) -> Result<Self> {
         let mut fits = FitsReader::open(path)?;
         let names = Names::of(&planes::or_primary(&fits, "FIBERFLAT"));
-        let header = fits.header(&names.value)?;
         let p = planes::read(&mut fits, &names)?;
-        let meanspec = fits.vector("MEANSPEC")?.to_vec();
         let fibermap = Fibermap::read_optional(&mut fits, "FIBERMAP")?;
+        Self::with_planes(fits, &names, p, fibermap)
+    }
+
+    /// The header alone.
+    pub fn read_header(path: &Path) -> Result<Header> {
+        planes::read_header(path, "FIBERFLAT")
+    }
+
+    /// Reads some rows of a flat of `nspec` fibres.
+    pub fn read_rows(path: &Path, nspec: usize, rows: &[usize]) -> Result<Self> {
+        let mut fits = FitsReader::open(path)?;
+        let names = Names::of(&planes::or_primary(&fits, "FIBERFLAT"));
+        let p = planes::read_verified_rows(&mut fits, &names, nspec, rows)?;
+        let fibermap = Fibermap::read_optional(&mut fits, "FIBERMAP")?;
+        fibermap.as_ref().map_or(Ok(()), |f| check_rows(path, "FIBERMAP", f.len(), nspec))?;
+        Self::with_planes(fits, &names, p, fibermap.map(|f| f.select(rows)))
+    }
+
+    fn with_planes(mut fits: FitsReader, names: &Names, p: Planes, fibermap: Option<Fibermap>) -> Result<Self> {
+        let header = fits.header(&names.value)?;
+        let meanspec = fits.vector("MEANSPEC")?.to_vec();
         let flat = Self { header, wave: p.wave, fiberflat: p.values, ivar: p.ivar, mask: p.mask, meanspec, fibermap };
-        flat.check(path)?;
+        flat.check(fits.path())?;
         Ok(flat)
     }
 

@@ -48,6 +48,11 @@ impl Fibermap {
         Self { header: Header::new(), table }
     }
 
+    /// Whether it tells more of a fibre than its number: what it looks at.
+    pub fn has_targets(&self) -> bool {
+        self.table.columns().iter().any(|c| !c.name.eq_ignore_ascii_case("FIBER"))
+    }
+
     /// Writes a file atomically.
     pub fn write(&self, path: &Path) -> Result<()> {
         let mut fits = FitsWriter::create(path)?;

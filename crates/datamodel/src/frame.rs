@@ -1,6 +1,6 @@
 //! `frame-` and `cframe-CAMERA-EXPID.fits`: extracted spectra of one camera.
 
-use crate::checks::{check_rows, owned, tidy, tidy_resolution};
+use crate::checks::{check_rows, tidy, tidy_resolution};
 use crate::fits::{FitsReader, FitsWriter};
 use crate::planes::{self, Borrowed, Names};
 use crate::{FIBERS_PER_SPECTROGRAPH, Fibermap, Header, Result, Table, units};
@@ -33,15 +33,18 @@ pub struct Frame {
 impl Frame {
     /// Reads and validates a file.
     ///
+    /// Bins that are no measurement (flux, ivar or resolution no number, ivar negative) lose their weight, with a warning:
+    /// ivar 0, mask NODATA.
+    ///
     /// Today's layout and that of 2016: wavelengths of any float type, and without FIBERMAP the fibres are
     /// numbered from FIBERMIN (or from the camera's first).
     pub fn read(path: &Path) -> Result<Self> {
         let mut fits = FitsReader::open(path)?;
         let names = Names::of(&planes::or_primary(&fits, "FLUX"));
         let header = fits.header(&names.value)?;
-        let p = planes::read(&mut fits, &names)?;
+        let mut p = planes::read(&mut fits, &names)?;
         let resolution = fits.cube("RESOLUTION")?;
-        let resolution = owned(tidy_resolution(path, "RESOLUTION", &resolution, &p.ivar)?).unwrap_or(resolution);
+        let resolution = p.with_resolution(path, "RESOLUTION", resolution)?;
         let chi2pix = planes::read_optional(&mut fits, "CHI2PIX", &p.ivar)?;
         let fibermap = read_fibermap(&mut fits, &header, p.values.nrows())?;
         let scores = if fits.has("SCORES") { Some(fits.table("SCORES")?) } else { None };
@@ -60,10 +63,24 @@ impl Frame {
     }
 
     /// Reads the rows that `select` picks from the fibermap, and of the large arrays nothing but them: their CHECKSUMs,
-    /// which need all rows, are not verified. CHI2PIX is left out, and bins that are no measurement lose their weight
-    /// (ivar 0, mask NODATA) instead of the file being refused.
+    /// which need all rows, are not verified. CHI2PIX is left out.
     pub fn read_rows(path: &Path, select: impl FnOnce(&Fibermap) -> Vec<usize>) -> Result<Self> {
+        Self::some_rows(FitsReader::open(path)?, select)
+    }
+
+    /// The same with the CHECKSUMs verified: all bytes are read, but nothing more is done with those of other rows.
+    pub fn read_verified_rows(path: &Path, select: impl FnOnce(&Fibermap) -> Vec<usize>) -> Result<Self> {
         let mut fits = FitsReader::open(path)?;
+        let names = Names::of(&planes::or_primary(&fits, "FLUX"));
+        let large = [&names.value, &names.ivar, &names.mask, "RESOLUTION"];
+        for hdu in large.into_iter().filter(|hdu| fits.has(hdu)).collect::<Vec<_>>() {
+            fits.verify(hdu)?;
+        }
+        Self::some_rows(fits, select)
+    }
+
+    fn some_rows(mut fits: FitsReader, select: impl FnOnce(&Fibermap) -> Vec<usize>) -> Result<Self> {
+        let path = fits.path().to_path_buf();
         let names = Names::of(&planes::or_primary(&fits, "FLUX"));
         let header = fits.header(&names.value)?;
         let nspec = fits.nrows(&names.value)?;
@@ -71,8 +88,7 @@ impl Frame {
         let rows = select(&fibermap);
         let mut p = planes::read_rows(&mut fits, &names, &rows)?;
         let resolution = fits.rows("RESOLUTION", &rows)?;
-        p.mask_where_damaged(&resolution);
-        let resolution = owned(tidy_resolution(path, "RESOLUTION", &resolution, &p.ivar)?).unwrap_or(resolution);
+        let resolution = p.with_resolution(&path, "RESOLUTION", resolution)?;
         let scores = if fits.has("SCORES") { Some(fits.table("SCORES")?) } else { None };
         Ok(Self {
             header: planes::with_unit(&header, units::of_spectrum(header.str("BUNIT"))),

@@ -1,9 +1,9 @@
 //! What most products are made of: values, inverse variance and mask `[nspec, nwave]` on one wavelength grid.
 
-use crate::checks::{check_ivar, check_shape, check_wave, owned, tidied, tidy};
+use crate::checks::{check_ivar, check_rows, check_shape, check_wave, is_finite, owned, tidied, tidy, tidy_resolution};
 use crate::fits::{FitsReader, FitsWriter};
 use crate::{Header, Result, mask::spec, units};
-use ndarray::{Array2, Array3, ArrayView1, Zip};
+use ndarray::{Array2, Array3, ArrayView1};
 use std::{borrow::Cow, path::Path};
 
 /// Names of the HDUs that hold the planes.
@@ -41,63 +41,98 @@ pub(crate) struct Planes {
 }
 
 impl Planes {
-    /// Takes the weight of bins whose resolution is no number.
-    pub fn mask_where_damaged(&mut self, resolution: &Array3<f32>) {
-        if (resolution.dim().0, resolution.dim().2) != self.ivar.dim() {
-            return;
+    /// The resolution `[nspec, ndiag, nwave]` that belongs to them: bins where it is no number lose their weight.
+    pub fn with_resolution(&mut self, path: &Path, hdu: &str, resolution: Array3<f32>) -> Result<Array3<f32>> {
+        if (resolution.dim().0, resolution.dim().2) == self.ivar.dim() && !is_finite(&resolution) {
+            let mut masked = 0;
+            for ((i, _, j), _) in resolution.indexed_iter().filter(|(_, x)| !x.is_finite()) {
+                masked += self.mask_bin((i, j));
+            }
+            warn(path, hdu, masked);
         }
-        for ((i, _, j), _) in resolution.indexed_iter().filter(|(_, x)| !x.is_finite()) {
-            self.ivar[(i, j)] = 0.0;
-            self.mask[(i, j)] |= spec::NODATA;
+        let tidied = owned(tidy_resolution(path, hdu, &resolution, &self.ivar)?);
+        Ok(tidied.unwrap_or(resolution))
+    }
+
+    /// A bin loses its weight; 1 if it had any.
+    fn mask_bin(&mut self, at: (usize, usize)) -> usize {
+        let weight = std::mem::take(&mut self.ivar[at]);
+        if weight == 0.0 {
+            return 0;
         }
+        self.mask[at] |= spec::NODATA;
+        1
     }
 }
 
-/// What becomes of bins that are no measurement: flux or ivar no number, or ivar negative.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Damaged {
-    /// The file is refused.
-    Refused,
-    /// They lose their weight: value and ivar 0, mask NODATA.
-    Masked,
+/// Says how many bins were masked, if any.
+fn warn(path: &Path, hdu: &str, masked: usize) {
+    if masked > 0 {
+        log::warn!(
+            "{}[{hdu}]: {masked} bins are no measurement (no number, or ivar < 0) and are masked",
+            path.display()
+        );
+    }
 }
 
-/// Reads the planes; MASK may be absent (2016 bricks).
+/// Reads the planes; MASK may be absent (2016 bricks). Bins that are no measurement (value or ivar no number, or ivar
+/// negative) lose their weight: value and ivar 0, mask NODATA.
 pub(crate) fn read(fits: &mut FitsReader, names: &Names) -> Result<Planes> {
-    read_with(fits, names, Damaged::Refused)
-}
-
-/// [`read`], with a choice.
-pub(crate) fn read_with(fits: &mut FitsReader, names: &Names, damaged: Damaged) -> Result<Planes> {
     let wave = fits.vector(&names.wave)?.to_vec();
     let values = fits.plane(&names.value)?;
     let ivar = fits.plane(&names.ivar)?;
     let mask = if fits.has(&names.mask) { fits.mask(&names.mask)? } else { Array2::zeros(values.dim()) };
-    judged(fits.path(), names, damaged, Planes { wave, values, ivar, mask })
+    judged(fits.path(), names, Planes { wave, values, ivar, mask })
 }
 
-/// Some rows of the planes, damaged bins masked.
+/// The header of the HDU of that name, or of the unnamed primary.
+pub(crate) fn read_header(path: &Path, name: &str) -> Result<Header> {
+    let mut fits = FitsReader::open(path)?;
+    let name = or_primary(&fits, name);
+    fits.header(&name)
+}
+
+/// Some rows of a product of `nspec`, with the sums of all rows verified.
+pub(crate) fn read_verified_rows(fits: &mut FitsReader, names: &Names, nspec: usize, rows: &[usize]) -> Result<Planes> {
+    let found = fits.nrows(&names.value)?;
+    check_rows(fits.path(), &names.value, found, nspec)?;
+    for hdu in [&names.value, &names.ivar, &names.mask] {
+        if fits.has(hdu) {
+            fits.verify(hdu)?;
+        }
+    }
+    read_rows(fits, names, rows)
+}
+
+/// Some rows of the planes.
 pub(crate) fn read_rows(fits: &mut FitsReader, names: &Names, rows: &[usize]) -> Result<Planes> {
     let wave = fits.vector(&names.wave)?.to_vec();
     let values: Array2<f32> = fits.rows(&names.value, rows)?;
     let ivar = fits.rows(&names.ivar, rows)?;
     let mask = if fits.has(&names.mask) { fits.mask_rows(&names.mask, rows)? } else { Array2::zeros(values.dim()) };
-    judged(fits.path(), names, Damaged::Masked, Planes { wave, values, ivar, mask })
+    judged(fits.path(), names, Planes { wave, values, ivar, mask })
 }
 
-fn judged(path: &Path, names: &Names, damaged: Damaged, mut p: Planes) -> Result<Planes> {
-    check_shape(path, &names.value, p.values.shape(), &[p.values.nrows(), p.wave.len()])?;
-    if damaged == Damaged::Masked && p.ivar.dim() == p.values.dim() && p.mask.dim() == p.values.dim() {
-        Zip::from(&mut p.values).and(&mut p.ivar).and(&mut p.mask).for_each(|f, w, m| {
-            if !f.is_finite() || !w.is_finite() || *w < 0.0 {
-                (*f, *w) = (0.0, 0.0);
-                *m |= spec::NODATA;
+fn judged(path: &Path, names: &Names, mut p: Planes) -> Result<Planes> {
+    let shape = [p.values.nrows(), p.wave.len()];
+    check_shape(path, &names.value, p.values.shape(), &shape)?;
+    check_shape(path, &names.ivar, p.ivar.shape(), &shape)?;
+    check_shape(path, &names.mask, p.mask.shape(), &shape)?;
+    check_wave(path, &names.wave, &p.wave)?;
+    if !is_finite(&p.values) || check_ivar(path, &names.ivar, &p.ivar).is_err() {
+        let mut masked = 0;
+        for i in 0..shape[0] {
+            for j in 0..shape[1] {
+                let weight = p.ivar[(i, j)];
+                if !p.values[(i, j)].is_finite() || !(weight.is_finite() && weight >= 0.0) {
+                    p.values[(i, j)] = 0.0;
+                    masked += p.mask_bin((i, j));
+                }
             }
-        });
+        }
+        warn(path, &names.value, masked);
     }
-    let borrowed = Borrowed { path, names, wave: &p.wave, values: &p.values, ivar: &p.ivar, mask: &p.mask };
-    let tidied = owned(borrowed.check()?);
-    Ok(Planes { values: tidied.unwrap_or(p.values), ..p })
+    Ok(p)
 }
 
 /// A plane of the shape of `like`, finite where `like` carries information; `None` if the HDU is absent.

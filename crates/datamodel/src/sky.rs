@@ -39,6 +39,28 @@ impl Sky {
         Ok(Self { header, wave: p.wave, sky: p.values, ivar: p.ivar, mask: p.mask, stat_ivar, throughput_correction })
     }
 
+    /// The header alone.
+    pub fn read_header(path: &Path) -> Result<Header> {
+        planes::read_header(path, "SKY")
+    }
+
+    /// Reads some rows of a sky of `nspec` fibres, without what only tells of its making (STATIVAR, THRPUTCORR).
+    pub fn read_rows(path: &Path, nspec: usize, rows: &[usize]) -> Result<Self> {
+        let mut fits = FitsReader::open(path)?;
+        let names = Names::of(&planes::or_primary(&fits, "SKY"));
+        let header = fits.header(&names.value)?;
+        let p = planes::read_verified_rows(&mut fits, &names, nspec, rows)?;
+        Ok(Self {
+            header,
+            wave: p.wave,
+            sky: p.values,
+            ivar: p.ivar,
+            mask: p.mask,
+            stat_ivar: None,
+            throughput_correction: None,
+        })
+    }
+
     /// Writes a file atomically.
     pub fn write(&self, path: &Path) -> Result<()> {
         let names = Names::of("SKY");

@@ -1,8 +1,8 @@
 //! Grouped spectra: `brick-NAME.fits`, and DESI's `spectra-` and `coadd-` files of any release.
 
-use crate::checks::{check_rows, owned, tidy_resolution};
+use crate::checks::{check_rows, tidy_resolution};
 use crate::fits::{FitsReader, FitsWriter};
-use crate::planes::{self, Borrowed, Damaged, Names};
+use crate::planes::{self, Borrowed, Names};
 use crate::{Band, Error, Fibermap, Header, Result, Table, units};
 use ndarray::{Array2, Array3};
 use std::{collections::BTreeMap, path::Path};
@@ -39,20 +39,11 @@ pub struct BandSpectra {
 }
 
 impl Spectra {
-    /// Reads and validates a file.
+    /// Reads and validates a file. Bins that are no measurement (flux, ivar or resolution no number, ivar negative) lose
+    /// their weight (ivar 0, mask NODATA), with a warning: one bad spectrum does not cost the others.
     ///
     /// A brick file of 2016 holds one band, keyword CHANNEL, and no mask.
     pub fn read(path: &Path) -> Result<Self> {
-        Self::read_with(path, Damaged::Refused)
-    }
-
-    /// The same, but bins that are no measurement (flux, ivar or resolution no number, ivar negative) lose their
-    /// weight (ivar 0, mask NODATA) instead of the file being refused: one bad spectrum does not cost the others.
-    pub fn read_masking(path: &Path) -> Result<Self> {
-        Self::read_with(path, Damaged::Masked)
-    }
-
-    fn read_with(path: &Path, damaged: Damaged) -> Result<Self> {
         let mut fits = FitsReader::open(path)?;
         let header = fits.header("0")?;
         let fibermap = Fibermap::read_from(&mut fits, "FIBERMAP")?;
@@ -60,7 +51,7 @@ impl Spectra {
         let scores = if fits.has("SCORES") { Some(fits.table("SCORES")?) } else { None };
         let mut bands = BTreeMap::new();
         for (band, names, resolution) in bands_of(&fits, &header)? {
-            let band_spectra = BandSpectra::read(&mut fits, &names, &resolution, damaged)?;
+            let band_spectra = BandSpectra::read(&mut fits, &names, &resolution)?;
             check_rows(path, &names.value, band_spectra.flux.nrows(), fibermap.len())?;
             bands.insert(band, band_spectra);
         }
@@ -98,17 +89,14 @@ impl Spectra {
 }
 
 impl BandSpectra {
-    fn read(fits: &mut FitsReader, names: &Names, resolution: &str, damaged: Damaged) -> Result<Self> {
-        let mut p = planes::read_with(fits, names, damaged)?;
+    fn read(fits: &mut FitsReader, names: &Names, resolution: &str) -> Result<Self> {
+        let mut p = planes::read(fits, names)?;
         let r = if fits.has(resolution) {
             fits.cube(resolution)?
         } else {
             Array3::ones((p.values.nrows(), 1, p.wave.len()))
         };
-        if damaged == Damaged::Masked {
-            p.mask_where_damaged(&r);
-        }
-        let r = owned(tidy_resolution(fits.path(), resolution, &r, &p.ivar)?).unwrap_or(r);
+        let r = p.with_resolution(fits.path(), resolution, r)?;
         Ok(Self { wave: p.wave, flux: p.values, ivar: p.ivar, mask: p.mask, resolution: r })
     }
 

@@ -3,13 +3,15 @@
 //! for the light that misses the fibre.
 
 mod acceptance;
+mod convolution;
 mod fit;
 mod interstellar;
 mod stars;
 
 use calibrate::CommonSpectrum;
+use convolution::Deconvolved;
 use datamodel::{FluxCalib, Frame, StdStars, mask::spec};
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 use numerics::NumericsError;
 use rayon::prelude::*;
 use stars::Star;
@@ -106,12 +108,11 @@ fn well_sampled(stars: &[Star]) -> Vec<bool> {
 fn assemble(frame: &Frame, common: &CommonSpectrum, good: &[bool], correction: Vec<f64>) -> FluxCalib {
     let shape = frame.flux.dim();
     let bridges = interstellar::bridges(&frame.wave, good);
-    let covariance = common.covariance();
+    let deconvolved = Deconvolved::new(&common.spectrum, &common.covariance(), frame.resolution.dim().1);
     let row = |f: usize| {
-        let resolution = stars::unit_rows(frame.resolution_of(f));
-        let mut row = resolution.apply(&common.spectrum);
+        let (mut row, variance) = deconvolved.seen_through(frame.resolution.index_axis(Axis(0), f));
         bridges.iter().for_each(|b| b.span(&mut row));
-        (row, resolution.propagate(&covariance))
+        (row, variance)
     };
     let rows: Vec<(Vec<f64>, Vec<f64>)> = (0..shape.0).into_par_iter().map(row).collect();
     let mut calib = FluxCalib {

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> step::Result {
     let mut frame = Frame::read(&args.infile)?;
+    calibrate::check_targets(&args.infile, &frame)?;
     let flat = Fiberflat::read(&args.fiberflat)?;
     let sky = Sky::read(&args.sky)?;
     let models = StdStars::read(&args.models)?;

@@ -37,6 +37,7 @@ fn run(args: Args) -> step::Result {
     let calibrations = Calibrations { fiberflat: fiberflat.as_ref(), sky: sky.as_ref(), calib: calib.as_ref() };
     calibrations.validate().map_err(step::Error::usage)?;
     let frame = Frame::read(&args.infile)?;
+    calibrate::check_targets(&args.infile, &frame)?;
     check(&args, &frame, &calibrations)?;
     let mut frame = procexp::sky_subtracted(frame, calibrations);
     step::stamp(&mut frame.header);

@@ -3,6 +3,7 @@
 
 use crate::{
     Params,
+    calibration::Weights,
     candidates::Candidate,
     grid::Grid,
     masks,
@@ -39,13 +40,13 @@ const COLOR_ERROR: f64 = 0.03;
 
 /// What is fitted: the arms with lines, their weights for velocity and for type.
 struct Problem<'a> {
-    grid: &'a Grid,
+    grid: &'a Grid<'a>,
     /// Colour of the star, and of the models in the same bands, mag.
     color: f64,
     colors: &'a [f64],
     spectra: Vec<&'a StarSpectrum>,
-    for_velocity: Vec<Vec<f64>>,
-    for_type: Vec<Vec<f64>>,
+    for_velocity: Vec<Weights>,
+    for_type: Vec<Weights>,
 }
 
 /// Fits a star; `None` if no model has its colour.
@@ -53,7 +54,7 @@ pub fn fit(star: &Candidate, grid: &Grid, params: &Params) -> Option<Fit> {
     // the red arm has telluric bands and hardly a line of a warm star; it is used where nothing else is
     let bluer: Vec<&StarSpectrum> = star.spectra.iter().filter(|s| s.band != Band::Z).collect();
     let spectra = if bluer.is_empty() { star.spectra.iter().collect() } else { bluer };
-    let weights = |keep: fn(f64) -> bool| -> Vec<Vec<f64>> {
+    let weights = |keep: fn(f64) -> bool| -> Vec<Weights> {
         spectra.iter().map(|s: &&StarSpectrum| s.weights(params.template_error, keep)).collect()
     };
     let colors = grid.colors(star.photometry.system);
@@ -66,7 +67,7 @@ pub fn fit(star: &Candidate, grid: &Grid, params: &Params) -> Option<Fit> {
         spectra,
     };
     let near = |k: &usize| (colors[*k] - problem.color).abs() <= params.delta_color;
-    let window: Vec<usize> = (0..grid.models.len()).filter(near).collect();
+    let window: Vec<usize> = (0..grid.norm.len()).filter(near).collect();
     let first = problem.typical(&window)?;
     let z = problem.velocity(first, -params.max_z, params.max_z, COARSE);
     let (best, _) = problem.best(&window, z)?;
@@ -92,15 +93,16 @@ impl Problem<'_> {
     }
 
     fn positions(&self, z: f64) -> Vec<Positions> {
-        self.spectra.iter().map(|s| s.positions(&self.grid.wave, z)).collect()
+        self.spectra.iter().map(|s| s.positions(self.grid.wave(), z)).collect()
     }
 
     fn project(&self, model: usize, positions: &[Positions]) -> Vec<Vec<f64>> {
-        self.spectra.iter().zip(positions).map(|(s, p)| s.project(&self.grid.models[model], p)).collect()
+        let model = self.grid.model(model);
+        self.spectra.iter().zip(positions).map(|(s, p)| s.project(&model, p)).collect()
     }
 
-    fn chi2(&self, projected: &[Vec<f64>], weights: &[Vec<f64>]) -> f64 {
-        self.spectra.iter().zip(projected).zip(weights).map(|((s, m), w)| s.chi2(m, w)).sum()
+    fn chi2(projected: &[Vec<f64>], weights: &[Weights]) -> f64 {
+        projected.iter().zip(weights).map(|(m, w)| w.chi2(m)).sum()
     }
 
     /// chi2 of a model's colour against the star's.
@@ -113,7 +115,7 @@ impl Problem<'_> {
         let n = ((to - from) / step).round() as usize + 1;
         let z = |i: usize| from + step * i as f64;
         let chi2: Vec<f64> =
-            (0..n).map(|i| self.chi2(&self.project(model, &self.positions(z(i))), &self.for_velocity)).collect();
+            (0..n).map(|i| Self::chi2(&self.project(model, &self.positions(z(i))), &self.for_velocity)).collect();
         let best = (0..n).min_by(|&a, &b| chi2[a].total_cmp(&chi2[b])).unwrap_or(0);
         if best == 0 || best + 1 == n {
             return z(best);
@@ -126,7 +128,8 @@ impl Problem<'_> {
     /// The model of least chi2 among those given.
     fn best(&self, window: &[usize], z: f64) -> Option<(usize, f64)> {
         let positions = self.positions(z);
-        let chi2 = |k: usize| self.chi2(&self.project(k, &positions), &self.for_type) + self.color_chi2(self.colors[k]);
+        let chi2 =
+            |k: usize| Self::chi2(&self.project(k, &positions), &self.for_type) + self.color_chi2(self.colors[k]);
         window.iter().map(|&k| (k, chi2(k))).min_by(|a, b| a.1.total_cmp(&b.1))
     }
 
@@ -141,7 +144,7 @@ impl Problem<'_> {
             for &(k, _) in &corners {
                 cache.entry(k).or_insert_with(|| self.project(k, &positions));
             }
-            let spectra = self.chi2(&mixture(&corners, &cache, self.spectra.len()), &self.for_type);
+            let spectra = Self::chi2(&mixture(&corners, &cache, self.spectra.len()), &self.for_type);
             spectra + self.color_chi2(self.mean_color(&corners))
         };
         let mut point = self.grid.node[best].map(|i| i as f64);

@@ -2,16 +2,15 @@
 
 use crate::{Error, photometry::System, spectrum::Model};
 use rayon::prelude::*;
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::OnceLock};
 use templates::StarGrid;
 
-/// Models normalised to unit flux around r, with their place in the grid and colour.
+/// The models with their place in the grid and colour.
 #[derive(Debug, Clone)]
-pub struct Grid {
-    /// Vacuum Angstrom.
-    pub wave: Vec<f64>,
-    /// One a model.
-    pub models: Vec<Model>,
+pub struct Grid<'a> {
+    grid: &'a StarGrid,
+    /// Running integral of each model's flux, made when it is first asked for: most are of no star's colour.
+    integrals: Vec<OnceLock<Vec<f64>>>,
     /// Mean flux that each was divided by.
     pub norm: Vec<f64>,
     /// Colour of each in the bands of each photometric system that is used, AB mag; NaN where the model does not cover
@@ -27,12 +26,12 @@ pub struct Grid {
 /// Wavelengths in Angstrom over which the models are normalised.
 const NORM_RANGE: (f64, f64) = (5500.0, 6500.0);
 
-impl Grid {
+impl<'a> Grid<'a> {
     /// From the models, with the colours of these photometric systems.
     ///
     /// # Errors
     /// [`Error::Grid`] if there is none, or none covers the normalisation range.
-    pub fn new(grid: &StarGrid, systems: &[System]) -> Result<Self, Error> {
+    pub fn new(grid: &'a StarGrid, systems: &[System]) -> Result<Self, Error> {
         let bins = grid.wave.partition_point(|w| *w < NORM_RANGE.0)..grid.wave.partition_point(|w| *w < NORM_RANGE.1);
         if grid.teff.is_empty() || bins.is_empty() {
             return Err(Error::Grid("no model covers 5500 to 6500 Angstrom"));
@@ -42,30 +41,34 @@ impl Grid {
         if norm.iter().any(|n| !(*n > 0.0 && n.is_finite())) {
             return Err(Error::Grid("a model has no flux between 5500 and 6500 Angstrom"));
         }
-        let flux = |k: usize| -> Vec<f64> { grid.flux.row(k).iter().map(|f| f / norm[k]).collect() };
-        let color = |k: usize, system: System| {
-            let f = flux(k);
-            let [blue, red] = system.color_bands().map(|filter| filter.ab_magnitude(&grid.wave, &f));
-            blue.zip(red).map_or(f64::NAN, |(b, r)| b - r)
-        };
         let colors = System::ALL.map(|system| {
             let models = if systems.contains(&system) { norm.len() } else { 0 };
-            (0..models).into_par_iter().map(|k| color(k, system)).collect()
+            let [blue, red] = system.color_bands().map(|filter| filter.on(&grid.wave));
+            let color = |k: usize| {
+                let flux = grid.flux.row(k).to_vec();
+                blue.ab_magnitude(&flux).zip(red.ab_magnitude(&flux)).map_or(f64::NAN, |(b, r)| b - r)
+            };
+            (0..models).into_par_iter().map(color).collect()
         });
         let axes = [&grid.teff, &grid.logg, &grid.feh].map(|v| distinct(v));
         let index = |axis: usize, value: f64| axes[axis].iter().position(|a| *a == value).unwrap_or(0);
         let node: Vec<[usize; 3]> =
             (0..norm.len()).map(|k| [index(0, grid.teff[k]), index(1, grid.logg[k]), index(2, grid.feh[k])]).collect();
         let at = node.iter().enumerate().map(|(k, n)| (*n, k)).collect();
-        Ok(Self {
-            models: (0..norm.len()).map(|k| Model::new(&grid.wave, flux(k))).collect(),
-            colors,
-            wave: grid.wave.clone(),
-            norm,
-            axes,
-            node,
-            at,
-        })
+        Ok(Self { grid, integrals: vec![OnceLock::new(); norm.len()], colors, norm, axes, node, at })
+    }
+
+    /// Vacuum Angstrom.
+    pub fn wave(&self) -> &[f64] {
+        &self.grid.wave
+    }
+
+    /// A model, brought to a mean of 1 around r.
+    pub fn model(&self, k: usize) -> Model<'_> {
+        let flux = self.grid.flux.row(k);
+        let flux = flux.to_slice().unwrap_or_default();
+        let integral = self.integrals[k].get_or_init(|| running_integral(&self.grid.wave, flux));
+        Model { flux, integral, scale: 1.0 / self.norm[k] }
     }
 
     /// Models and weights (sum 1) of trilinear interpolation at a point in units of the axes' indices; `None`
@@ -104,6 +107,15 @@ impl Grid {
         let index: Vec<f64> = (0..self.axes[axis].len()).map(|i| i as f64).collect();
         numerics::interp::linear(point, &index, &self.axes[axis])
     }
+}
+
+/// Integral of the broken line through `(wave, flux)` up to each point.
+pub fn running_integral(wave: &[f64], flux: &[f64]) -> Vec<f64> {
+    let mut integral = vec![0.0; wave.len()];
+    for i in 1..wave.len() {
+        integral[i] = integral[i - 1] + 0.5 * (flux[i] + flux[i - 1]) * (wave[i] - wave[i - 1]);
+    }
+    integral
 }
 
 fn distinct(values: &[f64]) -> Vec<f64> {

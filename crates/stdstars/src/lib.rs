@@ -2,8 +2,9 @@
 //! normalised to its photometry.
 //!
 //! Data and model are compared after a free smooth factor in each arm, which is what the unknown calibration
-//! is; it is solved with each comparison ([`spectrum`]).
+//! is; it is solved with each comparison ([`calibration`]).
 
+mod calibration;
 pub mod candidates;
 mod fit;
 mod grid;
@@ -162,8 +163,9 @@ fn assemble(fitted: &[(Candidate, Fit)], models: &StarGrid) -> StdStars {
         fibermap: None,
         input_frames: vec![],
     };
+    let reddening: Vec<f64> = models.wave.iter().map(|w| templates::dust::ln_transmission(*w)).collect();
     for (k, (star, fit)) in fitted.iter().enumerate() {
-        let flux = photometry::normalised(&star.photometry, fit, models);
+        let flux = photometry::normalised(&star.photometry, fit, models, &reddening);
         out.flux.row_mut(k).iter_mut().zip(flux).for_each(|(o, f)| *o = f as f32);
         fit.coefficients.iter().for_each(|&(model, c)| out.coeff[(k, model)] = c);
     }

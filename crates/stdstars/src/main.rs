@@ -1,6 +1,6 @@
 //! `desi_stdstars`: models of the standard stars of an exposure and spectrograph.
 
-use datamodel::{Camera, Error as FileError, Fiberflat, Fibermap, Frame, Sky};
+use datamodel::{Camera, Error as FileError, Fiberflat, Fibermap, Frame, Header, Sky};
 use std::{path::Path, path::PathBuf, process::ExitCode};
 use stdstars::{Params, candidates};
 use templates::StarGrid;
@@ -32,8 +32,8 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> step::Result {
-    let skies = read_all(&args.skymodels, Sky::read)?;
-    let flats = read_all(&args.fiberflats, Fiberflat::read)?;
+    let skies = read_all(&args.skymodels, Sky::read_header)?;
+    let flats = read_all(&args.fiberflats, Fiberflat::read_header)?;
     let frames = args.frames.iter().map(|path| stars_of(path, &skies, &flats)).collect::<Result<Vec<_>, _>>()?;
     one_spectrograph(&args.frames, &frames)?;
     let models = args.starmodels.as_deref().map_or_else(|| Ok(StarGrid::builtin()), StarGrid::read)?;
@@ -50,23 +50,25 @@ fn read_all<T>(paths: &[PathBuf], read: impl Fn(&Path) -> datamodel::Result<T>) 
     paths.iter().map(|p| Ok((p.as_path(), read(p)?))).collect()
 }
 
-/// The standard stars of a frame, flat-fielded and sky-subtracted.
-fn stars_of(path: &Path, skies: &[(&Path, Sky)], flats: &[(&Path, Fiberflat)]) -> Result<Frame, step::Error> {
-    let frame = Frame::read(path)?;
+/// The standard stars of a frame, flat-fielded and sky-subtracted; skies and flats by their headers.
+fn stars_of(path: &Path, skies: &[(&Path, Header)], flats: &[(&Path, Header)]) -> Result<Frame, step::Error> {
+    let (mut rows, mut nspec) = (vec![], 0);
+    let mut stars = Frame::read_verified_rows(path, |fibermap| {
+        (rows, nspec) = (candidates::star_rows(fibermap), fibermap.len());
+        rows.clone()
+    })?;
     let missing = |what: &str| {
         step::Error::usage(format!("no {what} is given for the camera and exposure of {}", path.display()))
     };
-    let same_exposure = |sky: &Sky| sky.header.int("EXPID") == frame.header.int("EXPID");
-    let flat = flats.iter().find(|(_, f)| f.camera() == frame.camera()).ok_or_else(|| missing("--fiberflats"))?;
-    let of_camera = |s: &&(&Path, Sky)| s.1.camera() == frame.camera();
-    let exact = skies.iter().filter(of_camera).find(|s| same_exposure(&s.1));
-    let sky = exact.ok_or_else(|| missing("--skymodels"))?;
-    calibrate::check((path, &frame), (flat.0, &flat.1))?;
-    calibrate::check((path, &frame), (sky.0, &sky.1))?;
-    let rows = candidates::star_rows(&frame.fibermap);
-    let mut stars = calibrate::frame_rows(&frame, &rows);
-    calibrate::divide_by_fiberflat(&mut stars, &calibrate::fiberflat_rows(&flat.1, &rows));
-    calibrate::subtract_sky(&mut stars, &calibrate::sky_rows(&sky.1, &rows));
+    let of_camera = |p: &&(&Path, Header)| p.1.camera() == stars.camera();
+    let of_exposure = |p: &&(&Path, Header)| p.1.int("EXPID") == stars.header.int("EXPID");
+    let (flat, _) = flats.iter().find(of_camera).ok_or_else(|| missing("--fiberflats"))?;
+    let (sky, _) = skies.iter().filter(of_camera).find(of_exposure).ok_or_else(|| missing("--skymodels"))?;
+    let (flat, sky) = ((*flat, Fiberflat::read_rows(flat, nspec, &rows)?), (*sky, Sky::read_rows(sky, nspec, &rows)?));
+    calibrate::check((path, &stars), (flat.0, &flat.1))?;
+    calibrate::check((path, &stars), (sky.0, &sky.1))?;
+    calibrate::divide_by_fiberflat(&mut stars, &flat.1);
+    calibrate::subtract_sky(&mut stars, &sky.1);
     Ok(stars)
 }
 

@@ -3,8 +3,7 @@
 
 use crate::fit::Fit;
 use datamodel::Fibermap;
-use numerics::interp;
-use templates::{StarGrid, dust, filters, filters::Filter};
+use templates::{StarGrid, dust, filters, filters::Filter, filters::Passband};
 
 /// Errors beside the counting ones, mag: zero points and passbands; continua of the models (dust, temperature).
 const ZERO_POINT: f64 = 0.01;
@@ -112,22 +111,33 @@ impl Photometry {
     /// bands, that gives it the measured colours, as far as they are better known than the model's; scaled to the
     /// brightness: 1e-17 erg/s/cm2/Angstrom. A spectrum that does not cover the band of the brightness stays.
     fn imposed_on(&self, wave: &[f64], mut flux: Vec<f64>) -> Vec<f64> {
-        let magnitude = |filter: &Filter, flux: &[f64]| filter.ab_magnitude(wave, flux);
-        let color = |m: &Measured, flux: &[f64]| Some(magnitude(m.filter, flux)? - magnitude(self.norm.filter, flux)?);
-        let wanted: Vec<(&Measured, f64)> =
-            self.others.iter().filter_map(|m| Some((m, self.wanted_color(m, color(m, &flux)?)?))).collect();
+        const MAG_TO_LN: f64 = -0.4 * std::f64::consts::LN_10;
+        let norm = self.norm.filter.on(wave);
+        let others = self.others.iter().map(|m| (m, m.filter.on(wave)));
+        let color = |band: &Passband, flux: &[f64]| Some(band.ab_magnitude(flux)? - norm.ab_magnitude(flux)?);
+        let wanted: Vec<(&Measured, Passband, f64)> = others
+            .filter_map(|(m, band)| {
+                let wanted = self.wanted_color(m, color(&band, &flux)?)?;
+                Some((m, band, wanted))
+            })
+            .collect();
         let pivot = self.norm.filter.pivot().ln();
+        let ln_wave: Vec<f64> = wave.iter().map(|w| w.ln()).collect();
         for _ in 0..ROUNDS {
-            let offset = |(m, wanted): &(&Measured, f64)| Some((m.filter.pivot().ln(), wanted - color(m, &flux)?));
+            let offset = |(m, band, wanted): &(&Measured, Passband, f64)| {
+                Some((m.filter.pivot().ln(), wanted - color(band, &flux)?))
+            };
             let mut points: Vec<(f64, f64)> = wanted.iter().filter_map(offset).chain([(pivot, 0.0)]).collect();
             if self.system == System::Gaia {
                 // the band of the brightness spans both others
                 points.retain(|p| p.0 != pivot);
             }
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
-            flux.iter_mut().zip(wave).for_each(|(f, w)| *f *= 10f64.powf(-0.4 * broken_line(&points, w.ln())));
+            let mut factor: Vec<f64> = ln_wave.iter().map(|x| MAG_TO_LN * broken_line(&points, *x)).collect();
+            templates::exp_all(&mut factor);
+            flux.iter_mut().zip(factor).for_each(|(f, x)| *f *= x);
         }
-        let scale = magnitude(self.norm.filter, &flux).map_or(1.0, |m| 10f64.powf(0.4 * (m - self.norm.mag)));
+        let scale = norm.ab_magnitude(&flux).map_or(1.0, |m| 10f64.powf(0.4 * (m - self.norm.mag)));
         flux.into_iter().map(|f| f * scale).collect()
     }
 
@@ -151,15 +161,17 @@ fn broken_line(points: &[(f64, f64)], x: f64) -> f64 {
     a.1 + (b.1 - a.1) * (x - a.0) / (b.0 - a.0)
 }
 
-/// Flux of a fitted star at the models' wavelengths, 1e-17 erg/s/cm2/Angstrom.
-pub fn normalised(photometry: &Photometry, fit: &Fit, models: &StarGrid) -> Vec<f64> {
+/// Flux of a fitted star at the models' wavelengths, 1e-17 erg/s/cm2/Angstrom; `reddening` is ln(transmission) there of
+/// dust of 1 mag.
+pub fn normalised(photometry: &Photometry, fit: &Fit, models: &StarGrid, reddening: &[f64]) -> Vec<f64> {
     let mut rest = vec![0.0; models.wave.len()];
     for &(k, c) in &fit.coefficients {
         rest.iter_mut().zip(models.flux.row(k)).for_each(|(r, f)| *r += c * f);
     }
-    let dust = |w: f64| dust::transmission(photometry.ebv, w);
-    let observed = |w: &f64| interp::linear(w / (1.0 + fit.z), &models.wave, &rest) * dust(*w);
-    photometry.imposed_on(&models.wave, models.wave.iter().map(observed).collect())
+    let emitted: Vec<f64> = models.wave.iter().map(|w| w / (1.0 + fit.z)).collect();
+    let mut flux = templates::linear_ascending(&emitted, &models.wave, &rest);
+    dust::redden(&mut flux, photometry.ebv, reddening);
+    photometry.imposed_on(&models.wave, flux)
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ fn what_is_no_standard_star_is_told() {
     );
     frame.fibermap.table.set("DESI_TARGET", "", ColumnData::I64(vec![0; 4]));
     let rows = candidates::star_rows(&frame.fibermap);
-    let none = candidates::collect(&[calibrate::frame_rows(&frame, &rows)]);
+    let none = candidates::collect(&[calibrate::testing::frame_rows(&frame, &rows)]);
     assert!(matches!(run(none, &grid, &Params::default()), Err(Error::NoStar { labelled: 0, .. })));
 }
 
@@ -221,7 +221,7 @@ fn a_colour_that_no_model_of_the_lines_has_is_told() {
     let mut blue = frame.fibermap.table.floats("FLUX_G").unwrap();
     blue[1] *= 1.15;
     frame.fibermap.table.set("FLUX_G", "", ColumnData::F64(blue));
-    let few = calibrate::frame_rows(&frame, &[0, 1, 2]);
+    let few = calibrate::testing::frame_rows(&frame, &[0, 1, 2]);
     let [all, few] = [frame, few].map(|f| run(candidates::collect(&[f]), &grid, &Params::default()).unwrap().fibers);
     assert_eq!(all, [0, 2, 3, 4, 5]);
     assert_eq!(few, [0, 1, 2]);

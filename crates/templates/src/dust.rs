@@ -36,12 +36,12 @@ pub fn transmission(ebv: f64, wave: f64) -> f64 {
 }
 
 /// The logarithm of it for a colour excess of 1 mag.
-pub(crate) fn ln_transmission(wave: f64) -> f64 {
+pub fn ln_transmission(wave: f64) -> f64 {
     -0.4 * std::f64::consts::LN_10 * R_V * extinction(wave)
 }
 
 /// Puts dust of colour excess `ebv` (mag) before a spectrum; `ln_transmission` is that of 1 mag at each wavelength.
-pub(crate) fn redden(spectrum: &mut [f64], ebv: f64, ln_transmission: &[f64]) {
+pub fn redden(spectrum: &mut [f64], ebv: f64, ln_transmission: &[f64]) {
     let mut factors: Vec<f64> = ln_transmission.iter().map(|t| ebv * t).collect();
     exp_all(&mut factors);
     spectrum.iter_mut().zip(&factors).for_each(|(s, f)| *s *= f);

@@ -292,15 +292,46 @@ impl Filter {
     /// the photon-weighted mean f_nu. `None` if the spectrum lacks more than 2% of the band or its mean flux
     /// is not positive.
     pub fn ab_magnitude(&self, wave: &[f64], flux: &[f64]) -> Option<f64> {
-        let (mut signal, mut reference, mut covered) = (0.0, 0.0, 0.0);
-        for (i, edges) in resample::bin_edges(wave).windows(2).enumerate() {
-            let response = self.throughput(wave[i]) * (edges[1] - edges[0]);
+        self.on(wave).ab_magnitude(flux)
+    }
+
+    /// The filter on a grid of ascending wavelengths in Angstrom, for the magnitudes of many spectra.
+    pub fn on(&self, wave: &[f64]) -> Passband {
+        let (mut reference, mut covered) = (0.0, 0.0);
+        let mut weights = Vec::with_capacity(wave.len());
+        for (w, edges) in wave.iter().zip(resample::bin_edges(wave).windows(2)) {
+            let response = self.throughput(*w) * (edges[1] - edges[0]);
             covered += response;
-            signal += response * wave[i] * flux[i] * FLUX_UNIT;
-            reference += response * AB_ZERO * LIGHT / wave[i];
+            weights.push(response * w);
+            reference += response * AB_ZERO * LIGHT / w;
         }
         let whole: f64 = self.curve.windows(2).map(|p| 5.0 * (p[1].0 - p[0].0) * (p[0].1 + p[1].1)).sum();
-        (signal > 0.0 && covered > 0.98 * whole).then(|| -2.5 * (signal / reference).log10())
+        let first = weights.iter().position(|w| *w != 0.0).unwrap_or(weights.len());
+        let end = weights.iter().rposition(|w| *w != 0.0).map_or(first, |last| last + 1);
+        Passband { first, weights: weights[first..end].to_vec(), reference, is_covered: covered > 0.98 * whole }
+    }
+}
+
+/// A filter on a grid of wavelengths.
+#[derive(Debug, Clone)]
+pub struct Passband {
+    /// First bin that the filter lets through.
+    first: usize,
+    /// Photons of a unit flux, from that bin on.
+    weights: Vec<f64>,
+    /// Those of AB magnitude 0.
+    reference: f64,
+    is_covered: bool,
+}
+
+impl Passband {
+    /// [`Filter::ab_magnitude`] of a flux density on the grid.
+    pub fn ab_magnitude(&self, flux: &[f64]) -> Option<f64> {
+        let mut signal = 0.0;
+        for (w, f) in self.weights.iter().zip(&flux[self.first..]) {
+            signal += w * f * FLUX_UNIT;
+        }
+        (signal > 0.0 && self.is_covered).then(|| -2.5 * (signal / self.reference).log10())
     }
 }
 

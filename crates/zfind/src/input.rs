@@ -66,7 +66,7 @@ impl Source {
             });
         }
         drop(fits);
-        let spectra = Spectra::read_masking(path)?;
+        let spectra = Spectra::read(path)?;
         if spectra.fibermap.table.ints("TARGETID").is_none() {
             return Err(Error::Invalid {
                 path: path.to_path_buf(),

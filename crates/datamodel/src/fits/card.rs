@@ -125,9 +125,9 @@ pub(super) fn format(name: &str, header: &Header) -> Vec<String> {
     records
 }
 
-/// The record of a string keyword that [`format`] would leave out.
-pub(super) fn structural(key: &str, value: &str) -> String {
-    record(&format!("{key:<8}= '{value}'"), "")
+/// The record of a keyword that [`format`] would leave out, whose value fits on it.
+pub(super) fn structural(key: &str, value: impl Into<Value>, comment: &str) -> String {
+    format_card(&Card { key: key.into(), value: value.into(), comment: comment.into() }).swap_remove(0)
 }
 
 fn format_card(card: &Card) -> Vec<String> {
@@ -179,7 +179,7 @@ fn format_string(start: &str, text: &str, comment: &str) -> Vec<String> {
 }
 
 /// Value and comment on 80 characters; the comment is cut to fit.
-fn record(value: &str, comment: &str) -> String {
+pub(super) fn record(value: &str, comment: &str) -> String {
     let text = if comment.is_empty() { value.to_string() } else { format!("{value} / {comment}") };
     format!("{:<80}", text.chars().take(80).collect::<String>())
 }

@@ -8,8 +8,10 @@ use std::io::Result;
 use std::os::unix::fs::FileExt;
 
 const CARD: usize = 80;
-/// Bytes read at a time; a multiple of the FITS block of 2880.
-const CHUNK: usize = 2880 * 128;
+/// FITS files are made of blocks of so many bytes.
+pub(super) const BLOCK: usize = 2880;
+/// Bytes read or written at a time: they stay in the cache while they are worked on.
+pub(super) const CHUNK: usize = BLOCK * 128;
 
 /// The two cards with empty sums, to be filled by [`seal`].
 pub(super) fn placeholders() -> [String; 2] {
@@ -26,10 +28,23 @@ fn checksum_card(code: &str) -> String {
 
 /// Ones' complement sum of big-endian 32-bit words, added to `sum`; the length is a multiple of 4.
 pub(super) fn add(sum: u32, bytes: &[u8]) -> u32 {
-    let total = bytes.chunks_exact(4).map(|w| u64::from(u32::from_be_bytes([w[0], w[1], w[2], w[3]]))).sum::<u64>()
-        + u64::from(sum);
+    let total = total(bytes) + u64::from(sum);
     let folded = (total & 0xffff_ffff) + (total >> 32);
     ((folded & 0xffff_ffff) + (folded >> 32)) as u32
+}
+
+numerics::dispatch! {
+    /// Sum of big-endian 32-bit words.
+    fn total(bytes: &[u8]) -> u64 = words | words
+}
+
+#[inline(always)]
+fn words(bytes: &[u8]) -> u64 {
+    let mut sum = 0;
+    for word in bytes.as_chunks::<4>().0 {
+        sum += u64::from(u32::from_be_bytes(*word));
+    }
+    sum
 }
 
 /// ASCII encoding of the complement of `sum`: an HDU that holds it sums to -0.
@@ -55,34 +70,31 @@ fn encode(sum: u32) -> String {
     ascii.iter().map(|&b| b as char).collect()
 }
 
-/// Fills the placeholder cards of each HDU, given where its header, data and padding start and end.
-pub(super) fn seal(file: &File, extents: &[[u64; 3]]) -> Result<()> {
-    extents.iter().try_for_each(|&[header, data, end]| {
-        let mut cards = vec![0; (data - header) as usize];
-        file.read_exact_at(&mut cards, header)?;
-        let datasum = sum_of(file, data, end)?;
-        put(&mut cards, &datasum_card(datasum));
-        let checksum = encode(add(datasum, &cards));
-        put(&mut cards, &checksum_card(&checksum));
-        file.write_all_at(&cards, header)
-    })
+/// Fills the placeholder cards of a header, given the sum of its data and padding.
+pub(super) fn seal(cards: &mut [u8], datasum: u32) {
+    put(cards, &datasum_card(datasum));
+    let checksum = encode(add(datasum, cards));
+    put(cards, &checksum_card(&checksum));
 }
 
 /// Sum of the bytes from `start` to `end`.
 pub(super) fn sum_of(file: &File, start: u64, end: u64) -> Result<u32> {
     let mut sum = 0;
-    for_chunks(file, start, end, |chunk| sum = add(sum, chunk))?;
+    for_chunks(file, start, end, |chunk| {
+        sum = add(sum, chunk);
+        Ok(())
+    })?;
     Ok(sum)
 }
 
 /// Visits the bytes from `start` to `end`, [`CHUNK`] at a time: they are still in the cache when they are visited.
-pub(super) fn for_chunks(file: &File, start: u64, end: u64, mut visit: impl FnMut(&[u8])) -> Result<()> {
+pub(super) fn for_chunks(file: &File, start: u64, end: u64, mut visit: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let mut buffer = vec![0; CHUNK.min((end - start) as usize)];
     let mut at = start;
     while at < end {
         let chunk = &mut buffer[..CHUNK.min((end - at) as usize)];
         file.read_exact_at(chunk, at)?;
-        visit(chunk);
+        visit(chunk)?;
         at += chunk.len() as u64;
     }
     Ok(())

@@ -1,39 +1,12 @@
 //! The calls to cfitsio, each wrapped once: a status becomes an [`Error`] that names file, HDU and action.
 
+use super::Pixel;
 use crate::{Error, Result};
 use fitsio_sys as sys;
 use std::ffi::{CStr, CString, c_char, c_int, c_long, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
-
-/// A number that cfitsio can convert pixels to or from.
-pub trait Pixel: Copy + Default {
-    /// Image type on disk (BITPIX; 20 and 40 are cfitsio's unsigned types).
-    #[doc(hidden)]
-    const IMAGE: c_int;
-    /// Type in memory.
-    #[doc(hidden)]
-    const MEMORY: c_int;
-}
-
-macro_rules! pixel {
-    ($($t:ty: $image:expr, $memory:ident;)*) => {$(
-        impl Pixel for $t {
-            const IMAGE: c_int = $image as c_int;
-            const MEMORY: c_int = sys::$memory as c_int;
-        }
-    )*};
-}
-pixel! {
-    f32: sys::FLOAT_IMG, TFLOAT;
-    f64: sys::DOUBLE_IMG, TDOUBLE;
-    i16: sys::SHORT_IMG, TSHORT;
-    u16: sys::USHORT_IMG, TUSHORT;
-    i32: sys::LONG_IMG, TINT;
-    u32: sys::ULONG_IMG, TUINT;
-    i64: sys::LONGLONG_IMG, TLONGLONG;
-}
 
 /// Which pair of sums does not match, if any.
 pub(super) type Damage = Option<&'static str>;
@@ -141,13 +114,6 @@ impl Handle {
         self.call("find the HDU", |f, s| unsafe { sys::ffmahd(f, index as c_int + 1, std::ptr::null_mut(), s) })
     }
 
-    /// Number of HDUs.
-    pub fn count(&self) -> Result<usize> {
-        let mut n = 0;
-        self.call("count the HDUs", |f, s| unsafe { sys::ffthdu(f, &mut n, s) })?;
-        Ok(n as usize)
-    }
-
     /// Bytes at which header, data and the padding behind them of the current HDU start and end.
     pub fn extent(&self) -> Result<[u64; 3]> {
         let mut e = [0i64; 3];
@@ -236,14 +202,15 @@ impl Handle {
         Ok(bytes)
     }
 
-    /// Appends an image HDU of this shape (C order), tile-compressed by RICE if so wanted.
-    pub fn create_image<T: Pixel>(&self, shape: &[usize], compress: bool) -> Result<()> {
-        let algorithm = if compress { sys::RICE_1 as c_int } else { 0 };
+    /// Appends an image HDU of this shape (C order), tile-compressed by RICE, behind an empty primary one.
+    pub fn create_compressed<T: Pixel>(&self, shape: &[usize]) -> Result<()> {
         let mut axes: Vec<i64> = shape.iter().rev().map(|&n| n as i64).collect();
-        let image = if shape.is_empty() { sys::BYTE_IMG as c_int } else { T::IMAGE };
-        self.call("write the header", |f, s| unsafe { sys::fits_set_compression_type(f, algorithm, s) })?;
         self.call("write the header", |f, s| unsafe {
-            sys::ffcrimll(f, image, axes.len() as c_int, axes.as_mut_ptr(), s)
+            sys::ffcrimll(f, sys::BYTE_IMG as c_int, 0, std::ptr::null_mut(), s)
+        })?;
+        self.call("write the header", |f, s| unsafe { sys::fits_set_compression_type(f, sys::RICE_1 as c_int, s) })?;
+        self.call("write the header", |f, s| unsafe {
+            sys::ffcrimll(f, T::IMAGE, axes.len() as c_int, axes.as_mut_ptr(), s)
         })
     }
 
@@ -255,36 +222,6 @@ impl Handle {
         let mut first = [1 as c_long; 9];
         self.call("write the image", |f, s| unsafe {
             sys::ffppx(f, T::MEMORY, first.as_mut_ptr(), data.len() as i64, data.as_ptr().cast_mut().cast(), s)
-        })
-    }
-
-    /// Appends a binary table HDU; `columns` are (TTYPE, TFORM, TUNIT).
-    pub fn create_table(&self, nrows: usize, columns: &[[String; 3]]) -> Result<()> {
-        let owned: Vec<[CString; 3]> = columns.iter().map(|c| c.clone().map(c_string)).collect();
-        let field = |k: usize| -> Vec<*mut c_char> { owned.iter().map(|c| c[k].as_ptr().cast_mut()).collect() };
-        let [mut name, mut form, mut unit] = [field(0), field(1), field(2)];
-        self.call("write the header", |f, s| unsafe {
-            sys::ffcrtb(
-                f,
-                sys::BINARY_TBL as c_int,
-                nrows as i64,
-                columns.len() as c_int,
-                name.as_mut_ptr(),
-                form.as_mut_ptr(),
-                unit.as_mut_ptr(),
-                std::ptr::null(),
-                s,
-            )
-        })
-    }
-
-    /// Fills the rows of the table HDU just created.
-    pub fn write_row_bytes(&self, bytes: &[u8]) -> Result<()> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        self.call("write the table", |f, s| unsafe {
-            sys::ffptbb(f, 1, 1, bytes.len() as i64, bytes.as_ptr().cast_mut(), s)
         })
     }
 

@@ -1,6 +1,7 @@
 //! Reading a FITS file: HDUs by name, images and tables whole, CHECKSUM and DATASUM verified.
 
-use super::handle::{Damage, END_OF_FILE, Handle, Pixel, READ_ERROR};
+use super::Pixel;
+use super::handle::{Damage, END_OF_FILE, Handle, READ_ERROR};
 use super::plain::Hdu;
 use super::{card, rows};
 use crate::{Error, Header, Result, Table};
@@ -136,6 +137,11 @@ impl FitsReader {
         self.judge(hdu, index, damage)
     }
 
+    /// Verifies the sums of an HDU whose data are not read whole.
+    pub fn verify(&mut self, hdu: &str) -> Result<()> {
+        self.enter(hdu)
+    }
+
     /// The verdict on the sums of an HDU.
     fn judge(&mut self, hdu: &str, index: usize, damage: Damage) -> Result<()> {
         self.verified[index] = true;
@@ -150,17 +156,17 @@ impl FitsReader {
         Ok(Hdu { extent: self.file.extent()?, cards: card::every(&self.file.records()?) })
     }
 
-    /// An image of floats of a plain file, its sums verified in the same pass; `None` for any other HDU.
-    fn floats(&mut self, hdu: &str) -> Result<Option<ArrayD<f32>>> {
+    /// An image of a plain file that holds numbers of this type, its sums verified in the same pass; `None` for any other HDU.
+    fn plain_image<T: Pixel>(&mut self, hdu: &str) -> Result<Option<ArrayD<T>>> {
         let index = self.index(hdu)?;
         self.file.hdu = self.names[index].clone();
         self.file.move_to(index)?;
         let (Some(file), Some(shape)) = (&self.plain, self.file.image_shape()?) else { return Ok(None) };
         let place = self.hdu()?;
-        if shape.is_empty() || !place.is_floats() {
+        if shape.is_empty() || !place.holds::<T>() {
             return Ok(None);
         }
-        let (data, damage) = place.floats(file, shape.iter().product()).map_err(|e| self.refused(e))?;
+        let (data, damage) = place.pixels(file, shape.iter().product()).map_err(|e| self.refused(e))?;
         self.judge(hdu, index, damage)?;
         self.shaped(hdu, shape, data).map(Some)
     }
@@ -236,7 +242,7 @@ impl FitsReader {
     /// Those of all the readers below: [`Error::MissingHdu`], [`Error::Checksum`], [`Error::Fits`] where the
     /// data end early, [`Error::Invalid`] where the HDU is no image or has another dimension.
     pub fn image_f32(&mut self, hdu: &str) -> Result<ArrayD<f32>> {
-        match self.floats(hdu)? {
+        match self.plain_image(hdu)? {
             Some(image) => Ok(image),
             None => self.pixels(hdu, Some(f32::NAN)),
         }
@@ -244,11 +250,20 @@ impl FitsReader {
 
     /// The same as f64.
     pub fn image_f64(&mut self, hdu: &str) -> Result<ArrayD<f64>> {
-        self.pixels(hdu, Some(f64::NAN))
+        match self.plain_image(hdu)? {
+            Some(image) => Ok(image),
+            None => self.pixels(hdu, Some(f64::NAN)),
+        }
     }
 
     /// The same as u32 (masks written as i4, with or without BZERO).
     pub fn image_u32(&mut self, hdu: &str) -> Result<ArrayD<u32>> {
+        if let Some(image) = self.plain_image(hdu)? {
+            return Ok(image);
+        }
+        if let Some(image) = self.plain_image::<i32>(hdu)? {
+            return Ok(image.mapv_into_any(|x| x as u32));
+        }
         let shape = self.enter_image(hdu)?;
         let n = shape.iter().product();
         let data = match self.file.image_type()? {

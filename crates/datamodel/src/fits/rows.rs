@@ -1,6 +1,7 @@
 //! The bytes of a binary table's rows (FITS Standard 4.0, section 7.3), and the columns they hold. Rows are read
 //! and written in one block: column by column cfitsio is some 80 times slower on wide tables.
 
+use super::layout::Field;
 use crate::{Column, ColumnData, Header, Table};
 
 /// A table as its header describes it.
@@ -65,9 +66,16 @@ impl ColumnInfo {
     }
 }
 
-/// TTYPE, TFORM and TUNIT of each column, and TDIM where a cell has more than one dimension.
-pub(super) fn describe(table: &Table) -> Vec<([String; 3], Option<String>)> {
-    table.columns().iter().map(|c| ([c.name.clone(), form(c), c.unit.clone()], dimensions(c))).collect()
+/// The columns as a header describes them.
+pub(super) fn describe(table: &Table) -> Vec<Field> {
+    let field =
+        |c: &Column| Field { name: c.name.clone(), form: form(c), unit: c.unit.clone(), dimensions: dimensions(c) };
+    table.columns().iter().map(field).collect()
+}
+
+/// Bytes of a row.
+pub(super) fn width(table: &Table) -> usize {
+    table.columns().iter().map(disk_size).sum()
 }
 
 fn form(c: &Column) -> String {

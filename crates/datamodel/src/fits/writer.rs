@@ -1,22 +1,24 @@
 //! Writing a FITS file atomically: under a temporary name beside the final one, every HDU with CHECKSUM and
-//! DATASUM (their comments carry no date), synced, renamed.
+//! DATASUM (their comments carry no date), synced, renamed. Data are swapped, summed and written in one pass;
+//! cfitsio is asked only to compress.
 
-use super::handle::{Handle, Pixel};
-use super::{card, checksum, rows};
+use super::checksum::{self, BLOCK, CHUNK};
+use super::handle::Handle;
+use super::publish::{folder, publish, temporary_name};
+use super::{Pixel, card, layout, rows};
 use crate::{Error, Header, Result, Table};
 use ndarray::ArrayView;
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A FITS file being written. Dropped without [`FitsWriter::finish`], it leaves nothing behind.
 pub struct FitsWriter {
-    /// `None` once closed.
-    file: Option<Handle>,
+    file: File,
     path: PathBuf,
     temporary: PathBuf,
-    has_primary: bool,
+    /// Bytes that are complete.
+    end: u64,
 }
 
 impl FitsWriter {
@@ -28,21 +30,8 @@ impl FitsWriter {
         let failed = |action| move |source| Error::Io { path: path.to_path_buf(), action, source };
         fs::create_dir_all(folder(path)).map_err(failed("create the folder of"))?;
         let temporary = temporary_name(path);
-        // The system's own reason, which cfitsio does not pass on, and no left-over in the way.
-        File::create(&temporary).and_then(|_| fs::remove_file(&temporary)).map_err(failed("create"))?;
-        let file = Handle::create(&temporary).map_err(|e| under_final_name(e, path))?;
-        Ok(Self { file: Some(file), path: path.to_path_buf(), temporary, has_primary: false })
-    }
-
-    fn file(&mut self, hdu: &str) -> Result<&Handle> {
-        let closed = || Error::Io {
-            path: self.path.clone(),
-            action: "write",
-            source: std::io::Error::other("the file is closed"),
-        };
-        let file = self.file.as_mut().ok_or_else(closed)?;
-        file.hdu = hdu.to_string();
-        Ok(file)
+        let file = File::create(&temporary).map_err(failed("create"))?;
+        Ok(Self { file, path: path.to_path_buf(), temporary, end: 0 })
     }
 
     /// Writes an image HDU; the first one becomes the primary HDU.
@@ -52,7 +41,27 @@ impl FitsWriter {
         data: ArrayView<T, D>,
         header: &Header,
     ) -> Result<()> {
-        self.any_image(name, data, header, false)
+        let cards = layout::image::<T>(data.shape(), self.end == 0);
+        let data = data.as_standard_layout();
+        let data = data.as_slice().unwrap_or_default();
+        self.hdu(cards, name, header, |file, at| put_pixels(file, at, data))
+    }
+
+    /// Writes an empty primary HDU that holds a header only.
+    pub fn empty_primary(&mut self, header: &Header) -> Result<()> {
+        self.hdu(layout::image::<i16>(&[], true), "", header, |_, at| Ok((at, 0)))
+    }
+
+    /// Compressed images and tables are extensions.
+    fn extension(&mut self) -> Result<()> {
+        if self.end > 0 { Ok(()) } else { self.empty_primary(&Header::new()) }
+    }
+
+    /// Writes a binary table HDU.
+    pub fn table(&mut self, name: &str, table: &Table, header: &Header) -> Result<()> {
+        self.extension()?;
+        let cards = layout::table(rows::width(table), table.nrows(), &rows::describe(table));
+        self.hdu(cards, name, header, |file, at| put_pixels(file, at, &rows::encode(table)))
     }
 
     /// Writes a RICE tile-compressed integer image HDU (never the primary).
@@ -62,129 +71,135 @@ impl FitsWriter {
         data: ArrayView<T, D>,
         header: &Header,
     ) -> Result<()> {
-        self.any_image(name, data, header, true)
-    }
-
-    /// Compressed images and tables are extensions: cfitsio would put a primary without sums before the first.
-    fn extension(&mut self) -> Result<()> {
-        if self.has_primary { Ok(()) } else { self.empty_primary(&Header::new()) }
-    }
-
-    fn any_image<T: Pixel, D: ndarray::Dimension>(
-        &mut self,
-        name: &str,
-        data: ArrayView<T, D>,
-        header: &Header,
-        compress: bool,
-    ) -> Result<()> {
-        if compress {
-            self.extension()?;
-        }
-        let result = self.file(name)?.create_image::<T>(data.shape(), compress);
-        self.fill(name, header, &[], result, |file| {
-            let data = data.as_standard_layout();
-            file.write_pixels(data.as_slice().unwrap_or_default())
-        })
-    }
-
-    /// Writes an empty primary HDU that holds a header only.
-    pub fn empty_primary(&mut self, header: &Header) -> Result<()> {
-        let result = self.file("0")?.create_image::<i16>(&[], false);
-        self.fill("", header, &[], result, |_| Ok(()))
-    }
-
-    /// Writes a binary table HDU.
-    pub fn table(&mut self, name: &str, table: &Table, header: &Header) -> Result<()> {
-        let (columns, dimensions): (Vec<_>, Vec<_>) = rows::describe(table).into_iter().unzip();
-        let shapes: Vec<String> =
-            (1..).zip(dimensions).filter_map(|(i, d)| Some(card::structural(&format!("TDIM{i}"), &d?))).collect();
         self.extension()?;
-        let result = self.file(name)?.create_table(table.nrows(), &columns);
-        self.fill(name, header, &shapes, result, |file| file.write_row_bytes(&rows::encode(table)))
+        let records = records(vec![], name, header);
+        let hdu = Compressed::new(&self.path, name, data, &records).map_err(|e| self.under_final_name(e))?;
+        let append = |end: &mut u64| {
+            let mut cards = vec![0; (hdu.data - hdu.start) as usize];
+            hdu.file.read_exact_at(&mut cards, hdu.start)?;
+            let (start, mut at, mut sum) = (*end, *end + cards.len() as u64, 0);
+            checksum::for_chunks(&hdu.file, hdu.data, hdu.end, |chunk| {
+                sum = checksum::add(sum, chunk);
+                self.file.write_all_at(chunk, at)?;
+                at += chunk.len() as u64;
+                Ok(())
+            })?;
+            checksum::seal(&mut cards, sum);
+            self.file.write_all_at(&cards, start)?;
+            *end = at;
+            Ok(())
+        };
+        append(&mut self.end).map_err(|source| self.failed(source))
     }
 
-    /// Writes the cards of the HDU just created and then its data.
-    fn fill(
+    /// Writes an HDU: `put` its data from the given byte on, returning where they end and their sum, and before them the
+    /// header, of which `layout` says what the data are.
+    fn hdu(
         &mut self,
+        layout: Vec<String>,
         name: &str,
         header: &Header,
-        first: &[String],
-        created: Result<()>,
-        data: impl FnOnce(&Handle) -> Result<()>,
+        put: impl FnOnce(&File, u64) -> std::io::Result<(u64, u32)>,
     ) -> Result<()> {
-        self.has_primary = true;
-        let path = self.path.clone();
-        let file = self.file(name)?;
-        let filled = created.and_then(|()| {
-            let records = first.iter().cloned().chain(card::format(name, header)).chain(checksum::placeholders());
-            records.into_iter().try_for_each(|r| file.write_record(&r))?;
-            data(file)
+        let mut cards = records(layout, name, header).concat().into_bytes();
+        cards.extend(format!("{:<80}", "END").bytes());
+        cards.resize(cards.len().next_multiple_of(BLOCK), b' ');
+        let written = put(&self.file, self.end + cards.len() as u64).and_then(|(end, sum)| {
+            checksum::seal(&mut cards, sum);
+            self.file.write_all_at(&cards, self.end)?;
+            Ok(end)
         });
-        filled.map_err(|e| under_final_name(e, &path))
+        self.end = written.map_err(|source| self.failed(source))?;
+        Ok(())
     }
 
-    /// Completes the file: checksums, flush, close with its status, fsync, rename, fsync of the folder.
-    pub fn finish(mut self) -> Result<()> {
-        let Some(file) = self.file.take() else { return Ok(()) };
-        file.close().and_then(|()| self.publish()).map_err(|e| under_final_name(e, &self.path))
+    fn failed(&self, source: std::io::Error) -> Error {
+        Error::Io { path: self.path.clone(), action: "write", source }
     }
 
-    fn publish(&self) -> Result<()> {
-        let failed = |action| move |source| Error::Io { path: self.path.clone(), action, source };
-        let extents = extents(&self.temporary)?;
-        let file = File::options().read(true).write(true).open(&self.temporary).map_err(failed("write"))?;
-        checksum::seal(&file, &extents).map_err(failed("write"))?;
-        file.sync_all().map_err(failed("write"))?;
-        fs::rename(&self.temporary, &self.path).map_err(failed("rename"))?;
-        match File::open(folder(&self.path)).and_then(|f| f.sync_all()) {
-            // Some network file systems cannot sync a folder; the file itself is safe.
-            Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
-            other => other.map_err(failed("write the folder of")),
+    /// The user knows the file by its final name.
+    fn under_final_name(&self, error: Error) -> Error {
+        let path = self.path.clone();
+        match error {
+            Error::Io { action, source, .. } => Error::Io { path, action, source },
+            Error::Fits { hdu, action, status, message, .. } => Error::Fits { path, hdu, action, status, message },
+            other => other,
         }
+    }
+
+    /// Completes the file: fsync, rename, fsync of the folder.
+    pub fn finish(self) -> Result<()> {
+        publish(&self.file, &self.temporary, &self.path)
     }
 }
 
 impl Drop for FitsWriter {
     fn drop(&mut self) {
-        self.file = None;
         // Absent if the file was published.
         let _ = fs::remove_file(&self.temporary);
     }
 }
 
-/// Where each HDU's header, data and padding start and end.
-fn extents(path: &Path) -> Result<Vec<[u64; 3]>> {
-    let file = Handle::open(path)?;
-    let count = file.count()?;
-    (0..count)
-        .map(|i| {
-            file.move_to(i)?;
-            file.extent()
-        })
-        .collect()
+/// All cards of a new header but END, the sums empty.
+fn records(layout: Vec<String>, name: &str, header: &Header) -> Vec<String> {
+    layout.into_iter().chain(card::format(name, header)).chain(checksum::placeholders()).collect()
 }
 
-fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p,
-        _ => Path::new("."),
+/// Writes numbers from a byte on, padded to a block; returns where the padding ends and the sum of all.
+fn put_pixels<T: Pixel>(file: &File, mut at: u64, data: &[T]) -> std::io::Result<(u64, u32)> {
+    let mut buffer = vec![0; CHUNK.min((data.len() * T::SIZE).next_multiple_of(BLOCK))];
+    let mut sum = 0;
+    for values in data.chunks(CHUNK / T::SIZE) {
+        let size = values.len() * T::SIZE;
+        let bytes = &mut buffer[..size.next_multiple_of(BLOCK)];
+        T::encode(values, bytes);
+        bytes[size..].fill(0);
+        sum = checksum::add(sum, bytes);
+        file.write_all_at(bytes, at)?;
+        at += bytes.len() as u64;
     }
+    Ok((at, sum))
 }
 
-/// Hidden, unique to the process and the call, in the same folder so that a rename suffices.
-fn temporary_name(path: &Path) -> PathBuf {
-    static COUNTER: AtomicUsize = AtomicUsize::new(0);
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-    folder(path).join(format!(".{name}.{}-{count}.tmp", std::process::id()))
+/// A compressed image in a file of cfitsio's, which has no name any more: where its header, data and padding start and end.
+struct Compressed {
+    file: File,
+    start: u64,
+    data: u64,
+    end: u64,
 }
 
-/// The user knows the file by its final name.
-fn under_final_name(error: Error, path: &Path) -> Error {
-    let path = path.to_path_buf();
-    match error {
-        Error::Io { action, source, .. } => Error::Io { path, action, source },
-        Error::Fits { hdu, action, status, message, .. } => Error::Fits { path, hdu, action, status, message },
-        other => other,
+impl Compressed {
+    fn new<T: Pixel, D: ndarray::Dimension>(
+        beside: &Path,
+        name: &str,
+        data: ArrayView<T, D>,
+        records: &[String],
+    ) -> Result<Self> {
+        let path = temporary_name(beside);
+        let made = Self::written(&path, name, data, records);
+        // cfitsio may have failed to create it
+        let _ = fs::remove_file(&path);
+        made
+    }
+
+    fn written<T: Pixel, D: ndarray::Dimension>(
+        path: &Path,
+        name: &str,
+        data: ArrayView<T, D>,
+        records: &[String],
+    ) -> Result<Self> {
+        let mut handle = Handle::create(path)?;
+        handle.hdu = name.to_string();
+        handle.create_compressed::<T>(data.shape())?;
+        records.iter().try_for_each(|r| handle.write_record(r))?;
+        let data = data.as_standard_layout();
+        handle.write_pixels(data.as_slice().unwrap_or_default())?;
+        handle.close()?;
+        let written = Handle::open(path)?;
+        written.move_to(1)?;
+        let [start, data, end] = written.extent()?;
+        let io = |source| Error::Io { path: path.to_path_buf(), action: "write", source };
+        Ok(Self { file: File::open(path).map_err(io)?, start, data, end })
     }
 }

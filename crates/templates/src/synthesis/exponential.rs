@@ -4,7 +4,7 @@ use std::f64::consts::LOG2_E;
 
 numerics::dispatch! {
     /// Replaces each value by its exponential, to 2e-16 of it; beyond -708 and 709 that of these limits.
-    pub(crate) fn exp_all(values: &mut [f64]) -> () = exp_each | exp_each
+    pub fn exp_all(values: &mut [f64]) -> () = exp_each | exp_each
 }
 
 #[inline(always)]

@@ -20,14 +20,14 @@ pub fn flux(star: &Star, wave: &[f64]) -> Vec<f64> {
     for (f, t) in smooth_flux.iter_mut().zip(bands::transmission(&scaling, &knots)) {
         *f *= t;
     }
-    let mut flux = linear(wave, &knots, &smooth_flux);
+    let mut flux = linear_ascending(wave, &knots, &smooth_flux);
     lines::absorb(&scaling, wave, &mut flux);
     let pixel = libm::log(wave[1] / wave[0]) * numerics::LIGHT_KMS;
     smooth(&flux, BROADENING / pixel)
 }
 
-/// Linear interpolation of ascending `x` at ascending `at`.
-fn linear(at: &[f64], x: &[f64], y: &[f64]) -> Vec<f64> {
+/// Linear interpolation of two or more ascending `x` at ascending `at`; beyond them the end values.
+pub fn linear_ascending(at: &[f64], x: &[f64], y: &[f64]) -> Vec<f64> {
     let mut k = 0;
     at.iter()
         .map(|&a| {
