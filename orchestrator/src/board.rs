@@ -7,12 +7,13 @@ use crate::graph::{FileId, Graph, TaskId};
 use crate::history::{self, History};
 use crate::options::Options;
 use crate::production::Production;
-use crate::record::{Digest, Ending, Past, Record, Seen};
+use crate::record::{Digest, Ending, Past, Record, Seen, digest};
 use crate::resolve::{Inputs, Resolved};
 use crate::scope::{Retry, Scope};
 use crate::state::{Reason, State, Verdict};
 use crate::{attempt, command, fits, parallel};
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::OnceLock;
 
 enum Tampered {
     Not,
@@ -39,6 +40,8 @@ pub struct Board<'a> {
     // failures of the system after which the pause is over
     rested: HashMap<TaskId, u32>,
     ancillary: Ancillary,
+    // of the path of each file, as records have it; made when the first is compared
+    paths: OnceLock<Vec<u64>>,
     lease: Lease,
 }
 
@@ -62,6 +65,7 @@ impl<'a> Board<'a> {
             mine: HashSet::new(),
             rested: HashMap::new(),
             ancillary: Ancillary::default(),
+            paths: OnceLock::new(),
             lease,
         };
         board.judge_all();
@@ -254,17 +258,15 @@ impl<'a> Board<'a> {
     /// The first file that is not as the attempt saw it.
     fn changed_input(&self, task: TaskId, past: &Past, inputs: &Inputs) -> Option<Reason> {
         let mut then = past.inputs.iter().copied();
-        let mut path = String::with_capacity(128);
+        let paths = self.paths.get_or_init(|| path_digests(self.graph));
         for (_, file) in &inputs.files {
-            path.clear();
-            self.graph.portable_onto(*file, &mut path);
-            let now = self.stamp(*file).map(|stamp| Seen::new(&path, stamp));
+            let now = self.stamp(*file).map(|stamp| Seen::new(paths[file.0 as usize], stamp));
             if now.is_none() || then.next() != now {
                 return Some(Reason::Changed(*file));
             }
         }
         for (path, stamp) in self.ancillary(task) {
-            if then.next() != Some(Seen::new(&path, stamp)) {
+            if then.next() != Some(Seen::new(digest([&*path]), stamp)) {
                 let path = self.production.expand(&path);
                 return Some(Reason::Text(format!("{path} changed since, or a file beside it").into()));
             }
@@ -302,4 +304,21 @@ impl<'a> Board<'a> {
         let (root, path) = self.graph.path(file);
         self.production.root(root).join(path)
     }
+}
+
+/// Of every file's path: most are inputs of several tasks.
+fn path_digests(graph: &Graph) -> Vec<u64> {
+    const MANY: usize = 4096;
+    let files: Vec<FileId> = (0..graph.files.len() as u32).map(FileId).collect();
+    let parts: Vec<&[FileId]> = files.chunks(MANY).collect();
+    let of_part = |part: &&[FileId]| {
+        let mut path = String::with_capacity(128);
+        let mut of_file = |file: &FileId| {
+            path.clear();
+            graph.portable_onto(*file, &mut path);
+            digest([&*path])
+        };
+        part.iter().map(&mut of_file).collect::<Vec<u64>>()
+    };
+    parallel::map(&parts, of_part).concat()
 }

@@ -50,9 +50,9 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// A file of this path, as it is now.
-    pub fn new(path: &str, stamp: Stamp) -> Self {
-        Self { path: digest([path]), size: stamp.size, mtime: stamp.mtime }
+    /// A file whose path has this [`digest`], as it is now.
+    pub fn new(path: u64, stamp: Stamp) -> Self {
+        Self { path, size: stamp.size, mtime: stamp.mtime }
     }
 
     /// Whether the file is still as it was then.

@@ -124,7 +124,7 @@ fn judged(path: &Path, names: &Names, mut p: Planes) -> Result<Planes> {
         for i in 0..shape[0] {
             for j in 0..shape[1] {
                 let weight = p.ivar[(i, j)];
-                if !p.values[(i, j)].is_finite() || !(weight.is_finite() && weight >= 0.0) {
+                if !(p.values[(i, j)].is_finite() && weight.is_finite() && weight >= 0.0) {
                     p.values[(i, j)] = 0.0;
                     masked += p.mask_bin((i, j));
                 }

@@ -3,16 +3,14 @@
 //! for the light that misses the fibre.
 
 mod acceptance;
-mod convolution;
 mod fit;
 mod interstellar;
 mod stars;
 
 use calibrate::CommonSpectrum;
-use convolution::Deconvolved;
 use datamodel::{FluxCalib, Frame, StdStars, mask::spec};
-use ndarray::{Array2, Axis};
-use numerics::NumericsError;
+use ndarray::Array2;
+use numerics::{Diagonals, NumericsError, View};
 use rayon::prelude::*;
 use stars::Star;
 
@@ -103,14 +101,27 @@ fn well_sampled(stars: &[Star]) -> Vec<bool> {
     (0..n).map(|j| sampled[j.saturating_sub(1)..(j + 2).min(n)].iter().all(|ok| *ok)).collect()
 }
 
+/// `R s` and the diagonal of `R C Rᵀ`. Rows near the ends of `R` are brought to a sum of 1: they lose what lies beyond, and the
+/// spectrum is taken to continue there like the part that is seen.
+fn seen_through(resolution: &View<f32>, spectrum: &[f64], covariance: &Diagonals) -> (Vec<f64>, Vec<f64>) {
+    let (mut mean, mut variance) = (resolution.apply(spectrum), resolution.propagate(covariance));
+    let (half, n) = (resolution.ndiag() / 2, resolution.nwave());
+    let sums = resolution.row_sums();
+    for i in (0..n).filter(|&i| (i < half || i + half >= n) && sums[i] > 0.0) {
+        mean[i] /= sums[i];
+        variance[i] /= sums[i] * sums[i];
+    }
+    (mean, variance)
+}
+
 /// `C_f = R_f c / (R_f 1) / p_f` of every fibre, with `p_f` the correction for a point source off its fibre;
 /// bins without enough stars are 0 and masked.
 fn assemble(frame: &Frame, common: &CommonSpectrum, good: &[bool], correction: Vec<f64>) -> FluxCalib {
     let shape = frame.flux.dim();
     let bridges = interstellar::bridges(&frame.wave, good);
-    let deconvolved = Deconvolved::new(&common.spectrum, &common.covariance(), frame.resolution.dim().1);
+    let covariance = common.covariance();
     let row = |f: usize| {
-        let (mut row, variance) = deconvolved.seen_through(frame.resolution.index_axis(Axis(0), f));
+        let (mut row, variance) = seen_through(&frame.resolution_view(f), &common.spectrum, &covariance);
         bridges.iter().for_each(|b| b.span(&mut row));
         (row, variance)
     };

@@ -79,7 +79,7 @@ fn check_coverage(frame: &Frame, models: &StdStars) -> Result<(), Error> {
 
 /// The matrix with rows that sum to 1. At the ends of the range a row loses what lies beyond; this takes the
 /// spectrum there to continue like the part that is seen.
-pub fn unit_rows(mut resolution: Resolution) -> Resolution {
+fn unit_rows(mut resolution: Resolution) -> Resolution {
     let half = resolution.ndiag() / 2;
     let n = resolution.nwave();
     let sums = resolution.row_sums();

@@ -129,7 +129,13 @@ fn text(args: &Args) -> Result<(String, Vec<String>)> {
         (What::Errors, false) => errors::text(&errors::groups(&board, &view)),
         (What::Errors, true) => format!("{}\n", serde_json::json!(errors::groups(&board, &view))),
     };
-    Ok((text, loaded.options.idle_overrides(&loaded.production, graph)))
+    let warnings = loaded.options.idle_overrides(&loaded.production, graph);
+    if args.watch.is_none() {
+        // the process ends: to give back millions of small pieces one by one takes a while
+        std::mem::forget(board);
+        std::mem::forget(loaded);
+    }
+    Ok((text, warnings))
 }
 
 fn text_of_task(board: &Board, task: TaskId, of: &TaskArgs, json: bool, colour: bool) -> String {

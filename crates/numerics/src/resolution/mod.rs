@@ -109,9 +109,9 @@ impl Resolution {
             .collect()
     }
 
-    /// Sums of the rows: 1 within rounding, less at the ends of the range.
+    /// See [`View::row_sums`].
     pub fn row_sums(&self) -> Vec<f64> {
-        self.apply(&vec![1.0; self.nwave])
+        self.view().row_sums()
     }
 
     /// See [`View::accumulate`].
@@ -189,6 +189,11 @@ impl<'a, T: Entry> View<'a, T> {
     /// [`View::apply`] into a slice of `nwave` values.
     pub fn apply_into(&self, s: &[f64], out: &mut [f64]) {
         T::apply(self, s, out);
+    }
+
+    /// Sums of the rows: 1 within rounding, less at the ends of the range.
+    pub fn row_sums(&self) -> Vec<f64> {
+        self.apply(&vec![1.0; self.nwave])
     }
 
     /// Adds `Rᵀ diag(w) R` to `normal` and `Rᵀ (w y)` to `rhs`: one fibre's part of the normal equations of the
