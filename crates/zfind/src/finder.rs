@@ -23,7 +23,7 @@ struct Task<'a> {
     prior: Option<&'a Prior>,
 }
 
-/// Fits no more than this in chi2 behind the answer's rival may take its place when they are fitted again on all points.
+/// Fits within this in chi2 of the answer or its rival may take its place when they are fitted again on all points.
 const CLOSE: f64 = 4.0;
 
 /// This many times as many minima are fitted where some are implausible.
@@ -164,12 +164,13 @@ impl Finder {
         basis.plausible().excludes(&normal, &normal.solve(basis.template.method).coeff)
     }
 
-    /// Fits the answer, its rival and all that are close to it again, on all points of the fine grid: chi2 may have two minima there.
+    /// Fits the answer, its rival and all that are close to either again, on all points of the fine grid: chi2 may have two
+    /// minima there.
     fn polish(&self, fits: &mut [Minimum], task: &Task, data: &mut Data) {
         let ranked = classify::rank(fits.to_vec(), task.npixels, self.nminima);
         let Some(best) = ranked.first() else { return };
-        let limit = best.minimum.chi2 + best.deltachi2 + CLOSE;
-        let decisive = |f: &Minimum| f.chi2 <= limit;
+        let (answer, rival) = (best.minimum.chi2, best.minimum.chi2 + best.deltachi2);
+        let decisive = |f: &Minimum| f.chi2 <= answer + CLOSE || (f.chi2 - rival).abs() <= CLOSE;
         for fit in fits.iter_mut().filter(|f| self.complete || decisive(f)) {
             let mut search = Search::new(fit.template, &self.bases[fit.template], data, task.prior);
             *fit = search.refine(fit.grid, true);

@@ -28,5 +28,6 @@ pub mod rebuild;
 pub mod scan;
 pub mod sdss;
 pub mod search;
+pub mod spectra;
 pub mod spectrum;
 pub mod svg;

@@ -2,8 +2,7 @@
 //!
 //! On bins of log wavelength a redshift is a shift, so that the normal matrix at all redshifts is the
 //! cross-correlation of the weights with products of two vectors, and the right-hand side that of weights
-//! times flux with the vectors. Both are taken by FFT; only the shifts of the redshift grid are wanted, and
-//! a correlation sampled at every `m`-th shift is the inverse FFT, `m` times shorter, of the folded spectrum.
+//! times flux with the vectors. Both are taken by FFT, at the shifts of the redshift grid ([`spectra`](crate::spectra)).
 //! The resolution is a constant Gaussian in velocity for each channel; the absorption of the intergalactic
 //! medium depends on the observed wavelength between two Lyman lines (see [`forest`]), so that it is a factor
 //! of the weights for the part of the template between them.
@@ -14,6 +13,7 @@ use crate::{
     forest,
     lattice::{Lattice, velocity_width},
     model::Normal,
+    spectra::{Folded, Half},
     spectrum::Target,
 };
 use numerics::LIGHT_KMS;
@@ -28,8 +28,6 @@ const BROAD_STEP: f64 = 1e-4;
 /// Velocity widths that the vectors are smoothed by: `SMALLEST_WIDTH * 2^(c/2)` km/s for class `c`.
 const SMALLEST_WIDTH: f64 = 20.0;
 const WIDTH_CLASSES: usize = 9;
-
-type Spectrum = Vec<Complex<f64>>;
 
 /// What the transform of the data depends on; templates that agree in it share the transform.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -52,8 +50,8 @@ pub struct Transformed {
 struct Part {
     class: usize,
     segment: usize,
-    weight: Spectrum,
-    weighted_flux: Spectrum,
+    weight: Half,
+    weighted_flux: Half,
 }
 
 /// A template prepared for the scan of spectra within one range of wavelengths.
@@ -68,7 +66,7 @@ pub struct Scanner {
     /// For each redshift of the template, its place among the samples.
     places: Vec<f64>,
     /// For each width class, made when first used: for each segment the spectra of all products and vectors.
-    spectra: [OnceLock<Vec<Vec<Spectrum>>>; WIDTH_CLASSES],
+    spectra: [OnceLock<Vec<Vec<Half>>>; WIDTH_CLASSES],
     forward: Arc<dyn Fft<f64>>,
     backward: Arc<dyn Fft<f64>>,
 }
@@ -157,14 +155,8 @@ impl Scanner {
             buffer[i] = Complex::new(w * t * t, wf * t);
         }
         self.forward.process(&mut buffer);
-        let (mut a, mut b) = (vec![Complex::default(); length / 2 + 1], vec![Complex::default(); length / 2 + 1]);
-        for f in 0..=length / 2 {
-            let (x, y) = (buffer[f], buffer[(length - f) % length].conj());
-            a[f] = 0.5 * (x + y);
-            let d = 0.5 * (x - y);
-            b[f] = Complex::new(d.im, -d.re);
-        }
-        Part { class, segment, weight: a, weighted_flux: b }
+        let [weight, weighted_flux] = Half::of_two(&buffer);
+        Part { class, segment, weight, weighted_flux }
     }
 
     /// chi2 (with the penalty) at each redshift of the template.
@@ -202,14 +194,14 @@ impl Scanner {
         let mut buffer = vec![Complex::default(); folded];
         let mut scratch = vec![Complex::default(); self.backward.get_inplace_scratch_len()];
         let vectors: Vec<_> = data.parts.iter().map(|p| (p, &self.class_spectra(basis, p.class)[p.segment])).collect();
+        let mut spectrum = Folded::new(folded);
         for first in (0..npair + n).step_by(2) {
-            buffer.fill(Complex::default());
-            for (p, factor) in (first..(first + 2).min(npair + n)).zip([Complex::new(1.0, 0.0), Complex::i()]) {
-                for (part, spectra) in &vectors {
-                    let d = if p < npair { &part.weight } else { &part.weighted_flux };
-                    fold(d, &spectra[p], factor, &mut buffer);
-                }
+            spectrum.clear();
+            for (part, spectra) in &vectors {
+                let pair = |p: usize| (if p < npair { &part.weight } else { &part.weighted_flux }, &spectra[p]);
+                spectrum.add(pair(first), (first + 1 < npair + n).then(|| pair(first + 1)));
             }
+            spectrum.write(&mut buffer);
             self.backward.process_with_scratch(&mut buffer, &mut scratch);
             let norm = 1.0 / self.layout.length as f64;
             for i in 0..self.samples {
@@ -224,7 +216,7 @@ impl Scanner {
     }
 
     /// Spectra of products and vectors smoothed to a width class, for each segment.
-    fn class_spectra(&self, basis: &Basis, class: usize) -> &[Vec<Spectrum>] {
+    fn class_spectra(&self, basis: &Basis, class: usize) -> &[Vec<Half>] {
         self.spectra[class].get_or_init(|| {
             let vectors = self.smoothed_vectors(basis, class_width(class));
             let limits = forest::coarse_limits(self.layout.igm);
@@ -235,15 +227,14 @@ impl Scanner {
     }
 
     /// Spectra of the products of two vectors, then of the vectors, in one segment.
-    fn segment_spectra(&self, vectors: &[Vec<f64>], segment_of: &[usize], segment: usize) -> Vec<Spectrum> {
+    fn segment_spectra(&self, vectors: &[Vec<f64>], segment_of: &[usize], segment: usize) -> Vec<Half> {
         let transform = |value: &dyn Fn(usize) -> f64| {
             let mut buffer = vec![Complex::default(); self.layout.length];
             for (i, b) in buffer.iter_mut().enumerate().take(segment_of.len()) {
                 b.re = if segment_of[i] == segment { value(i) } else { 0.0 };
             }
             self.forward.process(&mut buffer);
-            buffer.truncate(self.layout.length / 2 + 1);
-            buffer
+            Half::of(&buffer)
         };
         let products = pairs(vectors.len()).map(|(a, b)| transform(&|i| vectors[a][i] * vectors[b][i]));
         products.chain(vectors.iter().map(|v| transform(&|i| v[i]))).collect()
@@ -274,40 +265,6 @@ impl Scanner {
 /// Index pairs of a lower triangle, row by row.
 fn pairs(n: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..n).flat_map(|a| (0..=a).map(move |b| (a, b)))
-}
-
-numerics::dispatch! {
-    /// Adds the spectrum of the correlation of two real sequences, times `factor`, folded to the buffer's length.
-    fn fold(data: &[Complex<f64>], vector: &[Complex<f64>], factor: Complex<f64>, buffer: &mut [Complex<f64>]) -> ()
-        = fold_spectrum | fold_spectrum
-}
-
-#[inline(always)]
-fn fold_spectrum(data: &[Complex<f64>], vector: &[Complex<f64>], factor: Complex<f64>, buffer: &mut [Complex<f64>]) {
-    let folded = buffer.len();
-    for (d, v) in data.chunks(folded).zip(vector.chunks(folded)) {
-        for (b, (d, v)) in buffer.iter_mut().zip(d.iter().zip(v)) {
-            // conj(d) v
-            add_product(b, factor, Complex::new(d.re * v.re + d.im * v.im, d.re * v.im - d.im * v.re));
-        }
-    }
-    // the other half is the conjugate, backwards; of the first and the last value there is one only
-    let last = data.len() - 1;
-    for (c, (d, v)) in data[..last].chunks(folded).zip(vector.chunks(folded)).enumerate() {
-        if c > 0 {
-            add_product(&mut buffer[0], factor, d[0] * v[0].conj());
-        }
-        for (b, (d, v)) in buffer[1..].iter_mut().rev().zip(d[1..].iter().zip(&v[1..])) {
-            add_product(b, factor, Complex::new(d.re * v.re + d.im * v.im, d.im * v.re - d.re * v.im));
-        }
-    }
-}
-
-/// Adds `factor x` to a number.
-#[inline(always)]
-fn add_product(to: &mut Complex<f64>, factor: Complex<f64>, x: Complex<f64>) {
-    to.re += factor.re * x.re - factor.im * x.im;
-    to.im += factor.re * x.im + factor.im * x.re;
 }
 
 /// Width class of a channel.

@@ -41,6 +41,9 @@ const DENSE_STEP: f64 = 25.0;
 /// minima of their own: it is sampled at all of them.
 const RAGGED: f64 = 1e3;
 
+/// The answer and its rival: so many minima decide.
+const DECISIVE: usize = 2;
+
 /// A minimum of chi2 of one template.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Minimum {
@@ -190,15 +193,31 @@ impl<'a, 'd> Search<'a, 'd> {
         let points: Vec<usize> = (0..last).step_by(stride).chain([last]).collect();
         let level = self.level(coarse);
         let within_reach = |i: usize| coarse[i] - COARSE.of(level - coarse[i], f64::INFINITY) <= wanted.bound;
-        let chi2: Vec<f64> = points.iter().map(|&i| if within_reach(i) { self.at(i) } else { f64::NAN }).collect();
-        let minima: Vec<usize> = local_minima(&chi2).into_iter().map(|k| points[k]).collect();
-        let level = self.level(&chi2);
-        let end = self.nth_distinct(&minima, &self.exact, wanted.nminima);
-        for i in minima {
+        // every other point first, and those between two only where one of them is low enough
+        let evaluate = |search: &mut Self, i: usize| if within_reach(i) { search.at(i) } else { f64::NAN };
+        let some: Vec<usize> = points.iter().copied().step_by(2).collect();
+        let chi2: Vec<f64> = some.iter().map(|&i| evaluate(self, i)).collect();
+        let (level, end) = (self.level(&chi2), self.end(&some, &chi2, wanted));
+        for (k, pair) in points.chunks(2).enumerate().filter(|(_, pair)| pair.len() == 2) {
+            let beside = chi2[k].min(chi2.get(k + 1).copied().unwrap_or(f64::NAN));
+            if beside.is_nan() || beside - COARSE.of(level - beside, f64::INFINITY) <= end {
+                evaluate(self, pair[1]);
+            }
+        }
+        let chi2: Vec<f64> = points.iter().map(|&i| self.exact[i]).collect();
+        let (level, end) = (self.level(&chi2), self.end(&points, &chi2, wanted));
+        for i in local_minima(&chi2).into_iter().map(|k| points[k]) {
             if self.exact[i] - COARSE.of(level - self.exact[i], f64::INFINITY) <= end {
                 self.descend(i);
             }
         }
+    }
+
+    /// chi2 of the last of the wanted minima among some points of the grid.
+    fn end(&self, points: &[usize], chi2: &[f64], wanted: Wanted) -> f64 {
+        let nminima = if wanted.all { wanted.nminima } else { wanted.nminima.min(DECISIVE) };
+        let minima: Vec<usize> = local_minima(chi2).into_iter().map(|k| points[k]).collect();
+        self.nth_distinct(&minima, &self.exact, nminima).min(wanted.bound)
     }
 
     /// chi2 of the last of the first `nminima` points that are at different redshifts, infinite if there are fewer.
