@@ -41,9 +41,6 @@ const DENSE_STEP: f64 = 25.0;
 /// minima of their own: it is sampled at all of them.
 const RAGGED: f64 = 1e3;
 
-/// The answer and its rival: so many minima decide.
-const DECISIVE: usize = 2;
-
 /// A minimum of chi2 of one template.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Minimum {
@@ -215,9 +212,8 @@ impl<'a, 'd> Search<'a, 'd> {
 
     /// chi2 of the last of the wanted minima among some points of the grid.
     fn end(&self, points: &[usize], chi2: &[f64], wanted: Wanted) -> f64 {
-        let nminima = if wanted.all { wanted.nminima } else { wanted.nminima.min(DECISIVE) };
         let minima: Vec<usize> = local_minima(chi2).into_iter().map(|k| points[k]).collect();
-        self.nth_distinct(&minima, &self.exact, nminima).min(wanted.bound)
+        self.nth_distinct(&minima, &self.exact, wanted.nminima).min(wanted.bound)
     }
 
     /// chi2 of the last of the first `nminima` points that are at different redshifts, infinite if there are fewer.
