@@ -9,6 +9,7 @@ pub mod filters;
 pub mod igm;
 pub mod inoue;
 pub mod models;
+mod parallel;
 mod star_grid;
 mod synthesis;
 mod template;

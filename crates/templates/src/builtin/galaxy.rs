@@ -5,9 +5,10 @@ use super::{Halton, SOURCE, VERSION, pca};
 use crate::synthesis::population::Stars;
 use crate::synthesis::{log_grid, smooth};
 use crate::template::default_redshifts;
-use crate::{Igm, Method, Template, dust};
+use crate::{Igm, Method, Template, dust, parallel};
 use ndarray::{Array2, Axis, concatenate};
 use numerics::LIGHT_KMS;
+use rayon::prelude::*;
 use std::sync::OnceLock;
 
 /// First and last rest wavelength in Angstrom (z = -0.005 to 1.7 in 3500-10400 A) and step in log10.
@@ -62,17 +63,16 @@ fn populations() -> &'static Populations {
         let wave = log_grid(GRID.0, GRID.1, GRID.2);
         let mut interstellar = vec![0.0; wave.len()];
         add_lines(&wave, &mut interstellar, &INTERSTELLAR, 1.0, 120.0);
+        let transmitted: Vec<f64> = interstellar.iter().map(|depth| libm::exp(-depth)).collect();
         let spectra = METALS.map(|feh| {
             let stars = Stars::new(feh, &wave);
-            AGES.iter()
-                .map(|&age| {
-                    let mut spectrum = stars.population(age);
-                    if age < 1e9 {
-                        spectrum.iter_mut().zip(&interstellar).for_each(|(s, i)| *s *= libm::exp(-i));
-                    }
-                    spectrum
-                })
-                .collect()
+            parallel::map(&AGES, |&age| {
+                let mut spectrum = stars.population(age);
+                if age < 1e9 {
+                    spectrum.iter_mut().zip(&transmitted).for_each(|(s, t)| *s *= t);
+                }
+                spectrum
+            })
         });
         let dust = wave.iter().map(|w| dust::ln_transmission(*w)).collect();
         Populations { wave, dust, spectra }
@@ -192,25 +192,10 @@ fn disperse(spectrum: &[f64], sigma: f64) -> Vec<f64> {
 
 /// The basis: principal components of galaxies without gas, and of the spectra of gas alone.
 pub(crate) fn template() -> Template {
-    let mut halton = Halton::new();
-    let mut family = Vec::new();
-    for i in 0..MEMBERS {
-        let mut u = halton.next_point();
-        let galaxy = match i % 3 {
-            0 => Galaxy::passive(&mut u),
-            _ => {
-                let vigour = u();
-                Galaxy::star_forming(vigour, &mut u)
-            }
-        };
-        family.push(galaxy.stars());
-    }
-    let mut continuum = pca::components(&family, CONTINUUM_VECTORS);
-    for mut row in continuum.rows_mut() {
-        let dispersed = disperse(&row.to_vec(), DISPERSION);
-        row.iter_mut().zip(dispersed).for_each(|(r, d)| *r = d);
-    }
-    let basis = concatenate(Axis(0), &[continuum.view(), gas().view()]).unwrap_or(continuum);
+    // before there are several jobs that would wait for them
+    populations();
+    let (continuum, gas) = rayon::join(continuum, gas);
+    let basis = concatenate(Axis(0), &[continuum.view(), gas.view()]).unwrap_or(continuum);
     Template {
         spectype: "GALAXY".to_string(),
         subtype: String::new(),
@@ -223,6 +208,29 @@ pub(crate) fn template() -> Template {
         method: Method::Pca,
         coefficients: Array2::zeros((0, 0)),
     }
+}
+
+/// Principal components of galaxies without gas.
+fn continuum() -> Array2<f64> {
+    let mut halton = Halton::new();
+    let mut member = |i: usize| {
+        let mut u = halton.next_point();
+        match i % 3 {
+            0 => Galaxy::passive(&mut u),
+            _ => {
+                let vigour = u();
+                Galaxy::star_forming(vigour, &mut u)
+            }
+        }
+    };
+    let members: Vec<Galaxy> = (0..MEMBERS).map(&mut member).collect();
+    let family: Vec<Vec<f64>> = members.par_iter().map(Galaxy::stars).collect();
+    let mut vectors = pca::components(&family, CONTINUUM_VECTORS);
+    for mut row in vectors.rows_mut() {
+        let dispersed = disperse(&row.to_vec(), DISPERSION);
+        row.iter_mut().zip(dispersed).for_each(|(r, d)| *r = d);
+    }
+    vectors
 }
 
 /// Principal components of the emission of gas.

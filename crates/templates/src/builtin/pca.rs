@@ -1,6 +1,6 @@
 //! Principal components of a family of spectra.
 
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 
 /// Samples of all spectra that are worked on together: they stay in the cache.
 const BLOCK: usize = 1024;
@@ -25,10 +25,15 @@ pub(crate) fn components(family: &[Vec<f64>], n: usize) -> Array2<f64> {
     }
     let vectors = eigenvectors(gram);
     let mut out = Array2::zeros((n, spectra[0].len()));
-    for (mut row, vector) in out.rows_mut().into_iter().zip(&vectors) {
-        for (spectrum, weight) in spectra.iter().zip(vector) {
-            row.iter_mut().zip(spectrum).for_each(|(o, s)| *o += weight * s);
+    for (block, mut out) in out.axis_chunks_iter_mut(Axis(1), BLOCK).enumerate() {
+        let samples = block * BLOCK..block * BLOCK + out.ncols();
+        for (mut row, vector) in out.rows_mut().into_iter().zip(&vectors) {
+            for (spectrum, weight) in spectra.iter().zip(vector) {
+                row.iter_mut().zip(&spectrum[samples.clone()]).for_each(|(o, s)| *o += weight * s);
+            }
         }
+    }
+    for mut row in out.rows_mut() {
         let mut scaled = normalised(row.to_vec());
         if scaled.iter().sum::<f64>() < 0.0 {
             scaled.iter_mut().for_each(|x| *x = -*x);

@@ -5,6 +5,7 @@ use super::{Halton, SOURCE, VERSION, pca};
 use crate::synthesis::{exponential::exp_all, log_grid, planck};
 use crate::{Igm, Method, Template, dust};
 use numerics::LIGHT_KMS;
+use rayon::prelude::*;
 use std::sync::OnceLock;
 
 /// First and last rest wavelength in Angstrom and step in log10.
@@ -223,8 +224,12 @@ pub(crate) fn wavelengths() -> &'static [f64] {
 /// 3500-10400 A can show.
 pub(crate) fn templates() -> [Template; 2] {
     let mut halton = Halton::new();
-    let family: Vec<Vec<f64>> = (0..MEMBERS).map(|_| Quasar::draw(&mut halton.next_point()).spectrum()).collect();
-    [template("HIZ", (1.4, 7.0), &family), template("LOZ", (0.05, 1.65), &family)]
+    let members: Vec<Quasar> = (0..MEMBERS).map(|_| Quasar::draw(&mut halton.next_point())).collect();
+    // before there are several jobs that would wait for them
+    parts();
+    let family: Vec<Vec<f64>> = members.par_iter().map(Quasar::spectrum).collect();
+    let (high, low) = rayon::join(|| template("HIZ", (1.4, 7.0), &family), || template("LOZ", (0.05, 1.65), &family));
+    [high, low]
 }
 
 fn template(subtype: &str, (z_first, z_last): (f64, f64), family: &[Vec<f64>]) -> Template {

@@ -3,7 +3,7 @@
 
 use super::atmosphere::Star;
 use super::{HC_OVER_K, spectrum};
-use rayon::prelude::*;
+use crate::parallel;
 
 /// Main sequence of solar metallicity: mass in Msun, effective temperature in K, log10 L/Lsun (Pecaut &
 /// Mamajek 2013, ApJS 208, 9; O stars: Martins et al. 2005, A&A 436, 1049).
@@ -68,8 +68,8 @@ impl Stars {
         };
         Self {
             feh,
-            dwarfs: DWARFS.par_iter().map(|t| per_luminosity(*t, if *t < 4000.0 { 4.8 } else { 4.2 })).collect(),
-            giants: GIANTS.par_iter().map(|(t, g)| per_luminosity(*t, *g)).collect(),
+            dwarfs: parallel::map(&DWARFS, |t| per_luminosity(*t, if *t < 4000.0 { 4.8 } else { 4.2 })),
+            giants: parallel::map(&GIANTS, |(t, g)| per_luminosity(*t, *g)),
         }
     }
 
