@@ -61,6 +61,12 @@ impl Finder {
         Self { bases, scanners, coverage, nminima, complete, archetypes: Archetypes::default() }
     }
 
+    /// Makes what the scans of spectra like this one need, on all threads: else each would wait for the first.
+    pub fn prepared_for(self, target: &Target) -> Self {
+        self.bases.par_iter().zip(&self.scanners).for_each(|(basis, scanner)| scanner.prepare(basis, target));
+        self
+    }
+
     /// With archetypes, which have the last word on chi2; all minima are fitted then, for any may win.
     pub fn with_archetypes(mut self, archetypes: Archetypes) -> Self {
         let (low, high) = archetypes.coverage(self.bases.iter().map(|b| &b.template));

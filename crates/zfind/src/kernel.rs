@@ -51,8 +51,8 @@ pub trait Vectors: Debug + Send + Sync {
     /// Their number, or a few more that are 0.
     fn width(&self) -> usize;
 
-    /// Their integrals up to distance `d` (Angstrom) from a node.
-    fn integral(&self, node: usize, d: f64) -> Vec<f64>;
+    /// Fills `out` with their integrals up to distance `d` (Angstrom) from a node.
+    fn integral(&self, node: usize, d: f64, out: &mut [f64]);
 
     /// Adds a channel's sums over bins of a template at a redshift: `sums[a * width + b]` of weight x vector a x vector b for
     /// b up to a at least, and with a = width of weight x flux x vector b. `binned` is scratch memory.
@@ -64,8 +64,8 @@ impl<const N: usize> Vectors for Vec<Node<N>> {
         N
     }
 
-    fn integral(&self, node: usize, d: f64) -> Vec<f64> {
-        self[node].integral(d).to_vec()
+    fn integral(&self, node: usize, d: f64, out: &mut [f64]) {
+        out.iter_mut().zip(self[node].integral(d)).for_each(|(out, x)| *out = x);
     }
 
     fn accumulate(&self, basis: &Basis, z: f64, rows: &Rows, binned: &mut Vec<f64>, sums: &mut [f64]) {

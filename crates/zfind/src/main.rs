@@ -82,7 +82,8 @@ fn run(args: Args) -> step::Result {
     }
     let nminima = args.nminima.unwrap_or(if archetypes.is_some() { 9 } else { 3 });
     let finder = Finder::new(templates, inputs.range(), usize::from(nminima), args.details.is_some())
-        .with_archetypes(archetypes.unwrap_or_default());
+        .with_archetypes(archetypes.unwrap_or_default())
+        .prepared_for(&inputs.target(&inputs.targets[0]));
     log::info!("{} targets, {} templates", inputs.targets.len(), finder.bases().len());
     warn_of_uncovered(&finder, inputs.range());
     let bar = step::progress_bar(inputs.targets.len() as u64, "targets");

@@ -215,6 +215,11 @@ impl Scanner {
         out
     }
 
+    /// Makes the spectra that the scan of a target needs, if they are not there yet.
+    pub fn prepare(&self, basis: &Basis, target: &Target) {
+        target.channels.iter().for_each(|c| _ = self.class_spectra(basis, width_class(velocity_width(c))));
+    }
+
     /// Spectra of products and vectors smoothed to a width class, for each segment.
     fn class_spectra(&self, basis: &Basis, class: usize) -> &[Vec<Half>] {
         self.spectra[class].get_or_init(|| {
@@ -228,16 +233,23 @@ impl Scanner {
 
     /// Spectra of the products of two vectors, then of the vectors, in one segment.
     fn segment_spectra(&self, vectors: &[Vec<f64>], segment_of: &[usize], segment: usize) -> Vec<Half> {
-        let transform = |value: &dyn Fn(usize) -> f64| {
-            let mut buffer = vec![Complex::default(); self.layout.length];
-            for (i, b) in buffer.iter_mut().enumerate().take(segment_of.len()) {
-                b.re = if segment_of[i] == segment { value(i) } else { 0.0 };
+        let n = vectors.len();
+        let inside = |i: usize| segment_of[i] == segment;
+        let products = pairs(n).map(|(a, b)| (a, Some(b)));
+        let sequences: Vec<(usize, Option<usize>)> = products.chain((0..n).map(|a| (a, None))).collect();
+        let value = |(a, b): (usize, Option<usize>), i: usize| vectors[a][i] * b.map_or(1.0, |b| vectors[b][i]);
+        let mut buffer = vec![Complex::default(); self.layout.length];
+        let mut spectra = Vec::with_capacity(sequences.len() + 1);
+        for two in sequences.chunks(2) {
+            buffer.fill(Complex::default());
+            for i in (0..segment_of.len()).filter(|&i| inside(i)) {
+                buffer[i] = Complex::new(value(two[0], i), two.get(1).map_or(0.0, |second| value(*second, i)));
             }
             self.forward.process(&mut buffer);
-            Half::of(&buffer)
-        };
-        let products = pairs(vectors.len()).map(|(a, b)| transform(&|i| vectors[a][i] * vectors[b][i]));
-        products.chain(vectors.iter().map(|v| transform(&|i| v[i]))).collect()
+            spectra.extend(Half::of_two(&buffer));
+        }
+        spectra.truncate(sequences.len());
+        spectra
     }
 
     /// The vectors on the rest-frame lattice, smoothed to an rms width in km/s.
@@ -245,15 +257,16 @@ impl Scanner {
         let len = self.layout.lattice.len + (self.samples - 1) * self.decimation;
         let (first, last) = basis.span();
         let mut vectors = vec![vec![0.0; len]; basis.len()];
-        let mut low = vec![0.0; basis.len()];
+        let (mut low, mut high) = (vec![0.0; basis.len()], vec![0.0; basis.len()]);
         let mut x_low = 0.0;
         for i in 0..=len {
             let x = self.rest_wave(i as f64 - 0.5).clamp(first, last);
-            let high = basis.integral(x);
+            basis.integral(x, &mut high);
             if i > 0 && x > x_low {
                 vectors.iter_mut().zip(high.iter().zip(&low)).for_each(|(v, (h, l))| v[i - 1] = (h - l) / (x - x_low));
             }
-            (low, x_low) = (high, x);
+            std::mem::swap(&mut low, &mut high);
+            x_low = x;
         }
         // the bin itself has an rms width of step / sqrt(12)
         let bin = self.layout.lattice.step * std::f64::consts::LN_10 * LIGHT_KMS;
@@ -314,11 +327,13 @@ fn gaussian_smooth(y: &[f64], sigma: f64) -> Vec<f64> {
     let reach = (4.0 * sigma).ceil() as usize;
     let kernel: Vec<f64> = (0..=reach).map(|k| (-0.5 * (k as f64 / sigma.max(1e-9)).powi(2)).exp()).collect();
     let sum: f64 = kernel[0] + 2.0 * kernel[1..].iter().sum::<f64>();
-    let at = |i: isize| if i >= 0 && (i as usize) < y.len() { y[i as usize] } else { 0.0 };
-    (0..y.len() as isize)
-        .map(|i| {
-            let sides: f64 = kernel[1..].iter().zip(1..).map(|(k, d)| k * (at(i - d) + at(i + d))).sum();
-            (kernel[0] * at(i) + sides) / sum
-        })
-        .collect()
+    let mut padded = vec![0.0; y.len() + 2 * reach];
+    padded[reach..reach + y.len()].copy_from_slice(y);
+    let mut out: Vec<f64> = y.iter().map(|y| kernel[0] * y).collect();
+    for (d, k) in kernel.iter().enumerate().skip(1) {
+        let (before, after) = (&padded[reach - d..], &padded[reach + d..]);
+        out.iter_mut().zip(before.iter().zip(after)).for_each(|(o, (b, a))| *o += k * (b + a));
+    }
+    out.iter_mut().for_each(|o| *o /= sum);
+    out
 }

@@ -11,12 +11,6 @@ pub struct Half {
 }
 
 impl Half {
-    /// Of a sequence, from its whole spectrum of even length.
-    pub fn of(spectrum: &[Complex<f64>]) -> Self {
-        let first = &spectrum[..=spectrum.len() / 2];
-        Self { re: first.iter().map(|x| x.re).collect(), im: first.iter().map(|x| x.im).collect() }
-    }
-
     /// Of two sequences `x` and `y`, from the spectrum of `x + i y`.
     pub fn of_two(spectrum: &[Complex<f64>]) -> [Self; 2] {
         let length = spectrum.len();
