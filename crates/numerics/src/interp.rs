@@ -14,9 +14,26 @@ pub fn linear(at: f64, x: &[f64], y: &[f64]) -> f64 {
     }
 }
 
-/// [`linear`] at every point of a grid.
+/// [`linear`] at many points, fast where they ascend.
 pub fn linear_grid(at: &[f64], x: &[f64], y: &[f64]) -> Vec<f64> {
-    at.iter().map(|&a| linear(a, x, y)).collect()
+    let [first, .., last] = x else { return at.iter().map(|&a| linear(a, x, y)).collect() };
+    // the first of `x` behind the point
+    let mut next = 1;
+    at.iter()
+        .map(|&a| {
+            if a <= *first || a >= *last || a.is_nan() {
+                return linear(a, x, y);
+            }
+            if a < x[next - 1] {
+                next = x.partition_point(|v| *v <= a);
+            }
+            while x[next] <= a {
+                next += 1;
+            }
+            let part = (a - x[next - 1]) / (x[next] - x[next - 1]);
+            y[next - 1] + part * (y[next] - y[next - 1])
+        })
+        .collect()
 }
 
 /// Replaces the values where `good` is false by interpolation between good neighbours in index; ends are
@@ -40,6 +57,9 @@ mod tests {
     fn interpolates_inside_and_holds_outside() {
         let (x, y) = ([1.0, 2.0, 4.0], [10.0, 20.0, 0.0]);
         assert_eq!(linear_grid(&[0.0, 1.5, 2.0, 3.0, 9.0], &x, &y), [10.0, 15.0, 20.0, 10.0, 0.0]);
+        // in any order
+        assert_eq!(linear_grid(&[3.0, 1.5, 9.0, 2.0, 0.0], &x, &y), [10.0, 15.0, 0.0, 20.0, 10.0]);
+        assert_eq!(linear_grid(&[0.0, 5.0], &x[..1], &y[..1]), [10.0, 10.0]);
     }
 
     #[test]

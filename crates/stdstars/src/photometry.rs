@@ -169,7 +169,7 @@ pub fn normalised(photometry: &Photometry, fit: &Fit, models: &StarGrid, reddeni
         rest.iter_mut().zip(models.flux.row(k)).for_each(|(r, f)| *r += c * f);
     }
     let emitted: Vec<f64> = models.wave.iter().map(|w| w / (1.0 + fit.z)).collect();
-    let mut flux = templates::linear_ascending(&emitted, &models.wave, &rest);
+    let mut flux = numerics::interp::linear_grid(&emitted, &models.wave, &rest);
     dust::redden(&mut flux, photometry.ebv, reddening);
     photometry.imposed_on(&models.wave, flux)
 }

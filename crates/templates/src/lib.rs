@@ -17,7 +17,6 @@ mod template;
 pub use builtin::builtin;
 pub use star_grid::StarGrid;
 pub use synthesis::exponential::exp_all;
-pub use synthesis::spectrum::linear_ascending;
 pub use template::{Template, default_redshifts, load};
 
 /// How coefficients are fitted.

@@ -4,7 +4,7 @@
 use rustfft::num_complex::Complex;
 
 /// The first half of the spectrum of a real sequence; the other half is its conjugate, backwards.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub struct Half {
     re: Vec<f64>,
     im: Vec<f64>,
@@ -13,20 +13,18 @@ pub struct Half {
 impl Half {
     /// Of two sequences `x` and `y`, from the spectrum of `x + i y`.
     pub fn of_two(spectrum: &[Complex<f64>]) -> [Self; 2] {
-        let length = spectrum.len();
-        let mut halves = [Self::default(), Self::default()];
-        for f in 0..=length / 2 {
-            let (a, b) = (spectrum[f], spectrum[(length - f) % length].conj());
-            let (sum, difference) = (0.5 * (a + b), 0.5 * (a - b));
-            halves[0].push(sum);
-            halves[1].push(Complex::new(difference.im, -difference.re));
+        let (length, count) = (spectrum.len(), spectrum.len() / 2 + 1);
+        let [mut x, mut y] = [Self::zeros(count), Self::zeros(count)];
+        for f in 0..count {
+            let (a, b) = (spectrum[f], spectrum[if f == 0 { 0 } else { length - f }]);
+            (x.re[f], x.im[f]) = (0.5 * (a.re + b.re), 0.5 * (a.im - b.im));
+            (y.re[f], y.im[f]) = (0.5 * (a.im + b.im), 0.5 * (b.re - a.re));
         }
-        halves
+        [x, y]
     }
 
-    fn push(&mut self, x: Complex<f64>) {
-        self.re.push(x.re);
-        self.im.push(x.im);
+    fn zeros(length: usize) -> Self {
+        Self { re: vec![0.0; length], im: vec![0.0; length] }
     }
 }
 
@@ -44,8 +42,7 @@ pub struct Folded {
 impl Folded {
     /// Zeros.
     pub fn new(length: usize) -> Self {
-        let zeros = Half { re: vec![0.0; length], im: vec![0.0; length] };
-        Self { first: zeros.clone(), other: zeros }
+        Self { first: Half::zeros(length), other: Half::zeros(length) }
     }
 
     /// Zeros again.

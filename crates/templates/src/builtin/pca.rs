@@ -1,6 +1,6 @@
 //! Principal components of a family of spectra.
 
-use ndarray::{Array2, Axis};
+use ndarray::Array2;
 
 /// Samples of all spectra that are worked on together: they stay in the cache.
 const BLOCK: usize = 1024;
@@ -25,12 +25,14 @@ pub(crate) fn components(family: &[Vec<f64>], n: usize) -> Array2<f64> {
     }
     let vectors = eigenvectors(gram);
     let mut out = Array2::zeros((n, spectra[0].len()));
-    for (block, mut out) in out.axis_chunks_iter_mut(Axis(1), BLOCK).enumerate() {
-        let samples = block * BLOCK..block * BLOCK + out.ncols();
+    for start in (0..spectra[0].len()).step_by(BLOCK) {
+        let part = start..spectra[0].len().min(start + BLOCK);
         for (mut row, vector) in out.rows_mut().into_iter().zip(&vectors) {
+            let mut sums = [0.0; BLOCK];
             for (spectrum, weight) in spectra.iter().zip(vector) {
-                row.iter_mut().zip(&spectrum[samples.clone()]).for_each(|(o, s)| *o += weight * s);
+                sums.iter_mut().zip(&spectrum[part.clone()]).for_each(|(o, s)| *o += weight * s);
             }
+            row.iter_mut().skip(start).zip(&sums).for_each(|(o, s)| *o = *s);
         }
     }
     for mut row in out.rows_mut() {

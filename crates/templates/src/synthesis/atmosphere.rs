@@ -1,6 +1,7 @@
 //! A grey plane-parallel atmosphere in hydrostatic and local thermodynamic equilibrium, and its continuous
 //! opacity (Gray 2005, The Observation and Analysis of Stellar Photospheres, chapters 8 and 9).
 
+use super::exponential::exp;
 use super::{BOLTZMANN, HC_OVER_K};
 
 /// Number of helium atoms per hydrogen nucleus.
@@ -136,7 +137,9 @@ impl Layer {
 
     /// Continuous absorption and scattering in cm2 per hydrogen nucleus at a wavelength in Angstrom.
     pub fn continuum(&self, wave: f64) -> f64 {
-        Opacity::new(self).at(&Photon::new(wave))
+        let mut out = [0.0];
+        opacities(&[Opacity::new(self)], &Photon::new(wave), &mut out);
+        out[0]
     }
 
     /// The level of hydrogen whose Stark broadening equals its distance from the next (Inglis & Teller 1939,
@@ -193,11 +196,12 @@ impl Opacity {
     }
 
     /// Continuous absorption and scattering in cm2 per hydrogen nucleus.
-    pub(crate) fn at(&self, photon: &Photon) -> f64 {
-        let stimulated = 1.0 - libm::exp(self.exponent / photon.wave);
+    #[inline(always)]
+    fn at(&self, photon: &Photon) -> f64 {
+        let stimulated = 1.0 - exp(self.exponent / photon.wave);
         let [f0, f1, f2] = photon.free_free;
         let t = self.log_theta;
-        let free_free = 1e-26 * libm::exp(std::f64::consts::LN_10 * (f0 + t * (f1 + t * f2)));
+        let free_free = 1e-26 * exp(std::f64::consts::LN_10 * (f0 + t * (f1 + t * f2)));
         let bound_free = self.h_minus * stimulated * photon.bound_free;
         let h_minus = self.layer.electron_pressure * (bound_free + free_free);
         self.hydrogen(photon.wave) * stimulated
@@ -207,6 +211,7 @@ impl Opacity {
 
     /// Bound-free and free-free absorption of neutral hydrogen (Kramers, Gaunt factors 1; Gray 2005,
     /// equations 8.4-8.10), without stimulated emission.
+    #[inline(always)]
     fn hydrogen(&self, wave: f64) -> f64 {
         const ALPHA: f64 = 1.0449e-26; // cm2/Angstrom3
         let mut sum = self.unbound;
@@ -217,6 +222,18 @@ impl Opacity {
             sum += if open <= 0.0 { *absorbers } else { (1.0 - survival(1.0 / open.sqrt(), self.merged)) * absorbers };
         }
         ALPHA * wave.powi(3) * sum
+    }
+}
+
+numerics::dispatch! {
+    /// Continuous absorption and scattering of some layers in cm2 per hydrogen nucleus.
+    pub(crate) fn opacities(layers: &[Opacity], photon: &Photon, out: &mut [f64]) -> () = all_opacities | all_opacities
+}
+
+#[inline(always)]
+fn all_opacities(layers: &[Opacity], photon: &Photon, out: &mut [f64]) {
+    for (out, layer) in out.iter_mut().zip(layers) {
+        *out = layer.at(photon);
     }
 }
 
@@ -256,6 +273,7 @@ impl Photon {
 
 /// Fraction of the atoms in which a level exists, where the plasma dissolves those from `merged` on (in the manner
 /// of Daeppen, Anderson & Mihalas 1987, ApJ 319, 195).
+#[inline(always)]
 pub(crate) fn survival(level: f64, merged: f64) -> f64 {
     1.0 / (1.0 + (level / merged).powi(8))
 }

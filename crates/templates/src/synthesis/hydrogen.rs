@@ -54,10 +54,13 @@ impl Line {
     pub(crate) fn absorption(&self, layers: &[Opacity; LAYERS], reference: &[f64; LAYERS]) -> Absorption {
         let doppler = self.wave * DOPPLER / LIGHT_KMS;
         let mut absorption = Absorption::new(self.wave, doppler);
+        let mut brightest = 0.0f64;
         for (k, (layer, reference)) in layers.iter().zip(reference).enumerate() {
             let (strength, stark) = (self.strength(layer) / reference, STARK_WIDTH * layer.field * self.stark);
-            absorption.set(k, strength, stark, layer.layer.tau < DEEP);
+            let wing = absorption.set(k, strength, stark);
+            brightest = brightest.max(if layer.layer.tau < DEEP { wing } else { 0.0 });
         }
+        absorption.follow(brightest);
         absorption
     }
 
@@ -93,8 +96,8 @@ impl Absorption {
         Self { centre, inverse_doppler, reach: 5.0 * doppler, core: none, wing: none, inverse_width: none }
     }
 
-    /// Sets a layer; its wings are followed to where they fall below a thousandth of the reference if `matters`.
-    fn set(&mut self, k: usize, strength: f64, stark: f64, matters: bool) {
+    /// Sets a layer; returns what its wings tend to far away, times the distance to the power of 5/2.
+    fn set(&mut self, k: usize, strength: f64, stark: f64) -> f64 {
         let doppler = 1.0 / self.inverse_doppler;
         let share = doppler / (doppler + stark);
         let width = stark + 0.5 * doppler;
@@ -102,9 +105,13 @@ impl Absorption {
         self.core[k] = strength * share * 0.5642 / doppler;
         self.wing[k] = wing;
         self.inverse_width[k] = 1.0 / width;
-        if matters {
-            self.reach = self.reach.max(width * libm::pow(wing / 1e-3, 0.4)).min(FARTHEST);
-        }
+        wing * width * width * width.sqrt()
+    }
+
+    /// Follows wings that tend to this times the distance to the power of -5/2, to where they fall below a thousandth of
+    /// the reference.
+    fn follow(&mut self, brightest: f64) {
+        self.reach = self.reach.max(libm::pow(brightest / 1e-3, 0.4)).min(FARTHEST);
     }
 
     /// Adds the absorption at ascending wavelengths to the `opacity` there.
@@ -151,7 +158,8 @@ mod tests {
     #[test]
     fn profiles_are_normalised() {
         let mut line = Absorption::new(5000.0, 0.3);
-        line.set(0, 1.0, 2.0, true);
+        let wing = line.set(0, 1.0, 2.0);
+        line.follow(wing);
         let wave: Vec<f64> = (-200_000..200_000).map(|i| 5000.0 + f64::from(i) * 0.01).collect();
         let mut opacity = vec![[0.0; LAYERS]; wave.len()];
         line.add(&wave, &mut opacity);

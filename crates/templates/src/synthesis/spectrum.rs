@@ -1,6 +1,6 @@
 //! The spectrum of a star.
 
-use super::atmosphere::{LAYERS, Layer, Opacity, Photon, Star, layers};
+use super::atmosphere::{LAYERS, Layer, Opacity, Photon, Star, layers, opacities};
 use super::exponential::exp;
 use super::{HC_OVER_K, bands, hydrogen, lines, smooth};
 use numerics::interp;
@@ -20,23 +20,10 @@ pub fn flux(star: &Star, wave: &[f64]) -> Vec<f64> {
     for (f, t) in smooth_flux.iter_mut().zip(bands::transmission(&scaling, &knots)) {
         *f *= t;
     }
-    let mut flux = linear_ascending(wave, &knots, &smooth_flux);
+    let mut flux = interp::linear_grid(wave, &knots, &smooth_flux);
     lines::absorb(&scaling, wave, &mut flux);
     let pixel = libm::log(wave[1] / wave[0]) * numerics::LIGHT_KMS;
     smooth(&flux, BROADENING / pixel)
-}
-
-/// Linear interpolation of two or more ascending `x` at ascending `at`; beyond them the end values.
-pub fn linear_ascending(at: &[f64], x: &[f64], y: &[f64]) -> Vec<f64> {
-    let mut k = 0;
-    at.iter()
-        .map(|&a| {
-            while k + 2 < x.len() && x[k + 1] <= a {
-                k += 1;
-            }
-            interp::linear(a, &x[k..k + 2], &y[k..k + 2])
-        })
-        .collect()
 }
 
 /// Wavelengths at which the continuum with its hydrogen lines and bands is computed: every 0.2%, and densely
@@ -56,20 +43,25 @@ fn knots(first: f64, last: f64) -> Vec<f64> {
 
 /// Emergent flux of the continuum and the lines of hydrogen.
 fn hydrogen_flux(layers: &[Layer; LAYERS], wave: &[f64]) -> Vec<f64> {
-    let opacities = layers.each_ref().map(Opacity::new);
+    let opaque = layers.each_ref().map(Opacity::new);
+    let continuous = |wave: f64| {
+        let mut out = [0.0; LAYERS];
+        opacities(&opaque, &Photon::new(wave), &mut out);
+        out
+    };
     // opacity at 5000 A sets the scale of depth
-    let reference = opacities.each_ref().map(|o| o.at(&Photon::new(5000.0)));
+    let reference = continuous(5000.0);
     let coarse = continuum_knots(wave[0], wave[wave.len() - 1]);
     let continuum: Vec<[f64; LAYERS]> = coarse
         .iter()
         .map(|w| {
-            let photon = Photon::new(*w);
-            std::array::from_fn(|k| opacities[k].at(&photon) / reference[k])
+            let opacity = continuous(*w);
+            std::array::from_fn(|k| opacity[k] / reference[k])
         })
         .collect();
     let mut ratio = interpolated(wave, &coarse, &continuum);
     for line in hydrogen::lines() {
-        line.absorption(&opacities, &reference).add(wave, &mut ratio);
+        line.absorption(&opaque, &reference).add(wave, &mut ratio);
     }
     let mut flux = vec![0.0; wave.len()];
     emergent(layers, &ratio, wave, &mut flux);
