@@ -92,8 +92,8 @@ pub fn run(frame: &Frame, models: &StdStars, params: &Params) -> Result<FluxCali
     Ok(calib)
 }
 
-/// Least number of stars without which a star is calibrated by the others alone.
-const LEAST_OTHERS: usize = 3;
+/// Least number of others that a star is calibrated by.
+const LEAST_OTHERS: usize = 2;
 
 /// A calibration vector before the resolution.
 struct Vector {
