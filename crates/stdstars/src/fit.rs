@@ -49,7 +49,7 @@ struct Problem<'a> {
     for_type: Vec<Weights>,
 }
 
-/// Fits a star; `None` if no model has its colour.
+/// Fits a star; `None` if no model has its colour, or the one that its lines lead to has not.
 pub fn fit(star: &Candidate, grid: &Grid, params: &Params) -> Option<Fit> {
     // the red arm has telluric bands and hardly a line of a warm star; it is used where nothing else is
     let bluer: Vec<&StarSpectrum> = star.spectra.iter().filter(|s| s.band != Band::Z).collect();
@@ -73,7 +73,8 @@ pub fn fit(star: &Candidate, grid: &Grid, params: &Params) -> Option<Fit> {
     let (best, _) = problem.best(&window, z)?;
     let z = problem.velocity(best, z - 10.0 * FINE, z + 10.0 * FINE, FINE);
     let (best, _) = problem.best(&window, z)?;
-    Some(problem.interpolated(best, z))
+    let fit = problem.interpolated(best, z);
+    ((fit.color - problem.color).abs() <= params.delta_color).then_some(fit)
 }
 
 impl Problem<'_> {

@@ -212,7 +212,7 @@ fn any_arm_may_be_missing() {
 }
 
 /// A star whose colour is not that of its own lines (variable, blended, behind a cloud of dust) is left out while there are
-/// others, and kept where it is one of three.
+/// others, and kept where it is one of three; one far off is no star.
 #[test]
 fn a_colour_that_no_model_of_the_lines_has_is_told() {
     let grid = StarGrid::builtin();
@@ -222,8 +222,18 @@ fn a_colour_that_no_model_of_the_lines_has_is_told() {
     blue[1] *= 1.15;
     frame.fibermap.table.set("FLUX_G", "", ColumnData::F64(blue));
     let few = calibrate::testing::frame_rows(&frame, &[0, 1, 2]);
+    // a galaxy whose lines lead far from its colour is none of however few
+    let mut blue = frame.fibermap.table.floats("FLUX_G").unwrap();
+    blue[3] *= 1.35;
+    frame.fibermap.table.set("FLUX_G", "", ColumnData::F64(blue));
+    let [two, one] = [&[0, 3][..], &[3]].map(|rows| {
+        let found = candidates::collect(&[calibrate::testing::frame_rows(&frame, rows)]);
+        run(found, &grid, &Params::default()).map(|stars| stars.fibers).map_err(|e| e.to_string())
+    });
+    assert_eq!(two, Ok(vec![0]));
+    assert!(one.unwrap_err().contains("1 have a colour that no model has"));
     let [all, few] = [frame, few].map(|f| run(candidates::collect(&[f]), &grid, &Params::default()).unwrap().fibers);
-    assert_eq!(all, [0, 2, 3, 4, 5]);
+    assert_eq!(all, [0, 2, 4, 5]);
     assert_eq!(few, [0, 1, 2]);
 }
 
