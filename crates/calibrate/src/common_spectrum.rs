@@ -58,6 +58,25 @@ impl NormalEquations {
         total
     }
 
+    /// The sum over all `fibers` but one, for each of them: of those before it and those after it. Nothing is subtracted, so
+    /// nothing cancels.
+    pub fn without_each<T>(nwave: usize, ndiag: usize, fibers: &[T], add_one: impl Fn(&mut Self, &T)) -> Vec<Self> {
+        let mut after = vec![Self::zeros(nwave, ndiag)];
+        for fiber in fibers.iter().skip(1).rev() {
+            let mut next = after[after.len() - 1].clone();
+            add_one(&mut next, fiber);
+            after.push(next);
+        }
+        let mut before = Self::zeros(nwave, ndiag);
+        let mut others = Vec::with_capacity(fibers.len());
+        for (fiber, mut normal) in fibers.iter().zip(after.into_iter().rev()) {
+            normal.merge(&before);
+            add_one(&mut before, fiber);
+            others.push(normal);
+        }
+        others
+    }
+
     /// Adds the data of other equations.
     pub fn merge(&mut self, other: &Self) {
         for i in 0..self.rhs.len() {

@@ -9,9 +9,11 @@ mod heliocentric;
 mod mean_resolution;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod weights;
 
 pub use apply::{divide_by_calibration, divide_by_fiberflat, subtract_sky};
 pub use check::{Product, check, check_targets};
 pub use common_spectrum::{CommonSpectrum, NormalEquations};
 pub use cosmics::flag_cosmics;
 pub use mean_resolution::mean_resolution;
+pub use weights::smooth_weight;

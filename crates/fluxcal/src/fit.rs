@@ -3,6 +3,7 @@
 use crate::{Error, Params, stars::Star};
 use calibrate::{CommonSpectrum, NormalEquations};
 use numerics::robust;
+use rayon::prelude::*;
 
 /// A star is an outlier when its grey factor is both this many sigmas and this fraction off the others.
 const STAR_NSIG: f64 = 3.0;
@@ -100,13 +101,29 @@ fn normalise(stars: &mut [Star]) -> f64 {
 
 /// The deconvolved vector for the present grey factors.
 fn solve(stars: &[Star]) -> Result<CommonSpectrum, Error> {
-    let (nwave, ndiag) = stars.first().map_or((0, 1), |s| (s.flux.len(), s.resolution.ndiag()));
-    let mut normal = NormalEquations::sum(nwave, ndiag, stars, |normal, star| {
-        let mut scaled = star.resolution.clone();
-        let column: Vec<f64> = star.model.iter().map(|m| m * star.scale).collect();
-        scaled.scale_columns(&column);
-        normal.add(&scaled.view(), &star.weight, &star.flux);
-    });
+    let (nwave, ndiag) = size(stars);
+    solution(NormalEquations::sum(nwave, ndiag, stars, add))
+}
+
+/// The same from all stars but one, for each of them.
+pub fn solve_without_each(stars: &[Star]) -> Result<Vec<CommonSpectrum>, Error> {
+    let (nwave, ndiag) = size(stars);
+    NormalEquations::without_each(nwave, ndiag, stars, add).into_par_iter().map(solution).collect()
+}
+
+/// Bins and diagonals.
+fn size(stars: &[Star]) -> (usize, usize) {
+    stars.first().map_or((0, 1), |s| (s.flux.len(), s.resolution.ndiag()))
+}
+
+fn add(normal: &mut NormalEquations, star: &Star) {
+    let mut scaled = star.resolution.clone();
+    let column: Vec<f64> = star.model.iter().map(|m| m * star.scale).collect();
+    scaled.scale_columns(&column);
+    normal.add(&scaled.view(), &star.weight, &star.flux);
+}
+
+fn solution(mut normal: NormalEquations) -> Result<CommonSpectrum, Error> {
     normal.add_smoothness(SMOOTHNESS);
     Ok(normal.solve()?)
 }

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use datamodel::{Frame, StdStars};
-use numerics::{Resolution, resample, robust};
+use numerics::{Resolution, resample};
 
 /// One standard star.
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ pub fn select(frame: &Frame, models: &StdStars) -> Result<Vec<Star>, Error> {
         let Some(row) = rows.iter().position(|f| *f == fiber) else { continue };
         let native: Vec<f64> = models.flux.row(k).iter().map(|&f| f64::from(f)).collect();
         let model = resample::resample_flux(&frame.wave, &models.wave, &native);
-        let mut weight = smooth_weight(&frame.good_ivar(row));
+        let mut weight = calibrate::smooth_weight(&frame.good_ivar(row));
         weight.iter_mut().zip(&model).filter(|(_, m)| **m <= 0.0).for_each(|(w, _)| *w = 0.0);
         if weight.iter().any(|w| *w > 0.0) {
             let flux = frame.flux.row(row).iter().map(|&f| f64::from(f)).collect();
@@ -93,15 +93,4 @@ fn unit_rows(mut resolution: Resolution) -> Resolution {
         }
     }
     resolution
-}
-
-/// Weights that do not know a bin's own noise: a running median, but for bins that lost much of their
-/// information (a sky line, masked pixels). With the bin's own inverse variance, which is higher where the
-/// counts are low by chance, a faint star's mean would come out low.
-fn smooth_weight(ivar: &[f64]) -> Vec<f64> {
-    const WIDTH: usize = 15;
-    let good: Vec<bool> = ivar.iter().map(|w| *w > 0.0).collect();
-    let smooth = robust::running_median(ivar, &good, WIDTH);
-    let pick = |(w, s): (&f64, f64)| if *w > 0.5 * s { s } else { *w };
-    ivar.iter().zip(smooth).map(pick).collect()
 }

@@ -195,3 +195,30 @@ fn stars_without_light_make_no_calibration() {
     frame.flux.mapv_inplace(|f| -f);
     assert!(matches!(run(&frame, &models, &Params::default()), Err(Error::NoLight { stars: 4 })));
 }
+
+/// A star is calibrated by the others: what is left of it is as noisy as its errors say, as in any other fibre.
+#[test]
+fn the_stars_themselves_are_as_noisy_as_their_errors() {
+    let width = |nstar: usize| {
+        let mut pulls = vec![];
+        for seed in 20..24 {
+            let (_, mut frame, models) = scene(&vec![1.0; nstar], nstar + 2, seed);
+            let calib = run(&frame, &models, &Params::default()).unwrap();
+            calibrate::divide_by_calibration(&mut frame, &calib);
+            for f in 0..nstar {
+                let truth: Vec<f64> = (0..NWAVE).map(|j| star(f, j)).collect();
+                let expected = frame.resolution_of(f).apply(&truth);
+                let pull =
+                    |j: usize| (f64::from(frame.flux[(f, j)]) - expected[j]) * f64::from(frame.ivar[(f, j)]).sqrt();
+                let values: Vec<f64> = (10..NWAVE - 10).map(pull).collect();
+                let mean = values.iter().sum::<f64>() / values.len() as f64;
+                pulls.extend(values.iter().map(|v| v - mean));
+            }
+        }
+        (pulls.iter().map(|p| p * p).sum::<f64>() / pulls.len() as f64).sqrt()
+    };
+    for (nstar, tolerance) in [(3, 0.04), (4, 0.04), (8, 0.03)] {
+        let width = width(nstar);
+        assert!((width - 1.0).abs() < tolerance, "{nstar} stars: {width}");
+    }
+}

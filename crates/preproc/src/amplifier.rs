@@ -93,10 +93,7 @@ fn gain(header: &Header, suffix: char) -> Option<f64> {
     }
     let gain = header.float(&keyword).filter(|g| g.is_finite() && *g > 0.0);
     if gain.is_none() {
-        log::warn!(
-            "keyword {keyword} is {:?}, not a positive number: the amplifier is masked as BADAMP",
-            header.get(&keyword)
-        );
+        log::warn!("keyword {keyword} is not a positive number: the amplifier is masked as BADAMP");
     }
     gain
 }

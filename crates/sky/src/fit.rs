@@ -45,22 +45,9 @@ pub struct Others {
 /// The sky from all fibres but one, for each of them.
 pub fn without_each(fibers: &[SkyFiber]) -> Result<Vec<Others>, Error> {
     let (nwave, ndiag) = fibers.first().map_or((0, 1), |f| (f.flux.len(), f.resolution.ndiag()));
-    let add = |normal: &mut NormalEquations, f: &SkyFiber| normal.add(&f.resolution, &f.weight, &f.flux);
-    // sums of those before and after: nothing is subtracted, so nothing cancels
-    let mut after = vec![NormalEquations::zeros(nwave, ndiag)];
-    for fiber in fibers[1..].iter().rev() {
-        let mut next = after[after.len() - 1].clone();
-        add(&mut next, fiber);
-        after.push(next);
-    }
-    let mut before = NormalEquations::zeros(nwave, ndiag);
-    let mut others = Vec::with_capacity(fibers.len());
-    for (fiber, mut normal) in fibers.iter().zip(after.into_iter().rev()) {
-        normal.merge(&before);
-        add(&mut before, fiber);
-        others.push((fiber, normal));
-    }
-    others.into_par_iter().map(|(fiber, normal)| of_others(fiber, normal)).collect()
+    let others =
+        NormalEquations::without_each(nwave, ndiag, fibers, |n, f: &SkyFiber| n.add(&f.resolution, &f.weight, &f.flux));
+    fibers.par_iter().zip(others).map(|(fiber, normal)| of_others(fiber, normal)).collect()
 }
 
 fn of_others(fiber: &SkyFiber, normal: NormalEquations) -> Result<Others, Error> {

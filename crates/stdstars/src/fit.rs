@@ -49,7 +49,7 @@ struct Problem<'a> {
     for_type: Vec<Weights>,
 }
 
-/// Fits a star; `None` if no model has its colour.
+/// Fits a star; `None` if no model has its colour, or the one that its lines lead to has not.
 pub fn fit(star: &Candidate, grid: &Grid, params: &Params) -> Option<Fit> {
     // the red arm has telluric bands and hardly a line of a warm star; it is used where nothing else is
     let bluer: Vec<&StarSpectrum> = star.spectra.iter().filter(|s| s.band != Band::Z).collect();
@@ -73,7 +73,8 @@ pub fn fit(star: &Candidate, grid: &Grid, params: &Params) -> Option<Fit> {
     let (best, _) = problem.best(&window, z)?;
     let z = problem.velocity(best, z - 10.0 * FINE, z + 10.0 * FINE, FINE);
     let (best, _) = problem.best(&window, z)?;
-    Some(problem.interpolated(best, z))
+    let fit = problem.interpolated(best, z);
+    ((fit.color - problem.color).abs() <= params.delta_color).then_some(fit)
 }
 
 impl Problem<'_> {
@@ -133,13 +134,13 @@ impl Problem<'_> {
         window.iter().map(|&k| (k, chi2(k))).min_by(|a, b| a.1.total_cmp(&b.1))
     }
 
-    /// Trilinear interpolation between models: from the best one, steps to the best of the 26 neighbours in
+    /// Interpolation between models: from the best one, steps to the best of the 26 neighbours in
     /// (Teff, log g, [Fe/H]) that are halved when none is better. Along an axis alone it would stall: a hotter
     /// star of more metals looks alike.
     fn interpolated(&self, best: usize, z: f64) -> Fit {
         let positions = self.positions(z);
         let mut cache: HashMap<usize, Vec<Vec<f64>>> = HashMap::new();
-        let mut evaluate = |point: [f64; 3]| -> f64 {
+        let mut compute = |point: [f64; 3]| -> f64 {
             let Some(corners) = self.grid.interpolate(point) else { return f64::INFINITY };
             for &(k, _) in &corners {
                 cache.entry(k).or_insert_with(|| self.project(k, &positions));
@@ -147,6 +148,9 @@ impl Problem<'_> {
             let spectra = Self::chi2(&mixture(&corners, &cache, self.spectra.len()), &self.for_type);
             spectra + self.color_chi2(self.mean_color(&corners))
         };
+        // most neighbours of a point are those of the point before
+        let mut known: HashMap<[u64; 3], f64> = HashMap::new();
+        let mut evaluate = |point: [f64; 3]| *known.entry(point.map(f64::to_bits)).or_insert_with(|| compute(point));
         let mut point = self.grid.node[best].map(|i| i as f64);
         let mut chi2 = evaluate(point);
         let mut step = 0.5;
@@ -163,7 +167,7 @@ impl Problem<'_> {
 
     fn summary(&self, point: [f64; 3], chi2: f64, z: f64, best: usize) -> Fit {
         let corners = self.grid.interpolate(point).unwrap_or_else(|| vec![(best, 1.0)]);
-        let degrees: f64 = self.spectra.iter().map(|s| s.ndata() as f64 - s.nknots() as f64).sum::<f64>() - 4.0;
+        let degrees: f64 = self.spectra.iter().map(|s| s.ndata() as f64 - s.nfree() as f64).sum::<f64>() - 4.0;
         let parameter = |axis: usize| self.grid.parameter(axis, point[axis]);
         Fit {
             z,

@@ -71,25 +71,25 @@ impl<'a> Grid<'a> {
         Model { flux, integral, scale: 1.0 / self.norm[k] }
     }
 
-    /// Models and weights (sum 1) of trilinear interpolation at a point in units of the axes' indices; `None`
-    /// if a model that is needed is not in the grid.
+    /// Models and weights (sum 1) of the interpolation at a point in units of the axes' indices: of the second order along each
+    /// axis. Lines are far from linear in metals and temperature: mixtures of two models have lines that no star between them has.
+    /// Where a model that it needs is not in the grid it is of the first order, `None` if one of those is not there either.
     pub fn interpolate(&self, point: [f64; 3]) -> Option<Vec<(usize, f64)>> {
-        let mut corners = Vec::with_capacity(8);
-        for corner in 0..8 {
-            let mut node = [0; 3];
-            let mut weight = 1.0;
-            for axis in 0..3 {
-                let low = (point[axis].floor().max(0.0) as usize).min(self.axes[axis].len().saturating_sub(2));
-                let u = point[axis] - low as f64;
-                let up = corner >> axis & 1 == 1;
-                node[axis] = low + usize::from(up);
-                weight *= if up { u } else { 1.0 - u };
-            }
-            if weight != 0.0 {
-                corners.push((*self.at.get(&node)?, weight));
+        self.product(point, parabola).or_else(|| self.product(point, line))
+    }
+
+    /// The product of the weights along the axes, of the nodes at which none is 0.
+    fn product(&self, point: [f64; 3], along: fn(usize, f64) -> Vec<(usize, f64)>) -> Option<Vec<(usize, f64)>> {
+        let weights: [_; 3] = std::array::from_fn(|axis| along(self.axes[axis].len(), point[axis]));
+        let mut nodes = Vec::with_capacity(27);
+        for &(i, a) in &weights[0] {
+            for &(j, b) in &weights[1] {
+                for &(k, c) in &weights[2] {
+                    nodes.push((*self.at.get(&[i, j, k])?, a * b * c));
+                }
             }
         }
-        Some(corners)
+        Some(nodes)
     }
 
     /// The nearest point within the grid.
@@ -107,6 +107,24 @@ impl<'a> Grid<'a> {
         let index: Vec<f64> = (0..self.axes[axis].len()).map(|i| i as f64).collect();
         numerics::interp::linear(point, &index, &self.axes[axis])
     }
+}
+
+/// Weights other than 0 of the nodes 0 to n - 1 in the parabola through the three around `x`; of a straight line with fewer.
+fn parabola(n: usize, x: f64) -> Vec<(usize, f64)> {
+    if n < 3 {
+        return line(n, x);
+    }
+    let middle = (x.round().max(1.0) as usize).min(n - 2);
+    let u = x - middle as f64;
+    let weights = [(middle - 1, 0.5 * u * (u - 1.0)), (middle, 1.0 - u * u), (middle + 1, 0.5 * u * (u + 1.0))];
+    weights.into_iter().filter(|w| w.1 != 0.0).collect()
+}
+
+/// The same of the straight line through the two around `x`.
+fn line(n: usize, x: f64) -> Vec<(usize, f64)> {
+    let low = (x.floor().max(0.0) as usize).min(n.saturating_sub(2));
+    let u = x - low as f64;
+    [(low, 1.0 - u), (low + 1, u)].into_iter().filter(|w| w.1 != 0.0).collect()
 }
 
 /// Integral of the broken line through `(wave, flux)` up to each point.

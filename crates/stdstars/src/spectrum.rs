@@ -1,12 +1,15 @@
 //! A spectrum of a star, and how models would look in it.
 
-use crate::calibration::{KNOT_SPACING, Weights};
+use crate::calibration::{KNOT_SPACING, Weights, ncoefficients};
 use crate::masks;
 use datamodel::{Band, Frame};
 use numerics::{Resolution, interp, robust};
 
-/// Bins this many sigmas above the continuum are cosmic rays or sky.
+/// Bins this many sigmas above the continuum are cosmic rays or sky; a sigma is the noise and what a running median lies below
+/// the peaks between crowded lines, relative to it. (With the noise alone those peaks of bright stars, which tell the gravity,
+/// were left out.)
 const OUTLIER_NSIG: f64 = 3.0;
+const PEAKS: f64 = 0.1;
 
 /// One arm of one exposure of a star.
 #[derive(Debug, Clone)]
@@ -32,14 +35,15 @@ impl StarSpectrum {
     /// The spectrum of a row of a flat-fielded, sky-subtracted frame.
     pub fn of(frame: &Frame, row: usize) -> Self {
         let flux: Vec<f64> = frame.flux.row(row).iter().map(|&f| f64::from(f)).collect();
-        let mut ivar = frame.good_ivar(row);
+        let mut ivar = calibrate::smooth_weight(&frame.good_ivar(row));
         let snr: Vec<f64> = flux.iter().zip(&ivar).filter(|(_, w)| **w > 0.0).map(|(f, w)| f * w.sqrt()).collect();
         let good: Vec<bool> = ivar.iter().map(|w| *w > 0.0).collect();
         let mut continuum = robust::running_median(&flux, &good, KNOT_SPACING);
         let known: Vec<bool> = continuum.iter().map(|c| c.is_finite()).collect();
         interp::fill(&mut continuum, &known);
         for j in 0..flux.len() {
-            let high = (flux[j] - continuum[j]) * ivar[j].sqrt() > OUTLIER_NSIG;
+            let sigma = (1.0 / ivar[j].max(f64::MIN_POSITIVE)).sqrt().hypot(PEAKS * continuum[j]);
+            let high = flux[j] - continuum[j] > OUTLIER_NSIG * sigma;
             if high || continuum[j] <= 0.0 || !masks::is_clear(frame.wave[j]) {
                 ivar[j] = 0.0;
             }
@@ -63,9 +67,9 @@ impl StarSpectrum {
         self.ivar.iter().filter(|w| **w > 0.0).count()
     }
 
-    /// Number of knots of the free calibration.
-    pub fn nknots(&self) -> usize {
-        self.flux.len() / KNOT_SPACING + 2
+    /// Number of coefficients of the free calibration.
+    pub fn nfree(&self) -> usize {
+        ncoefficients(self.flux.len())
     }
 
     /// Where the bin edges fall on a model grid when the star recedes with redshift `z`.
@@ -159,20 +163,24 @@ mod tests {
         let m = s.project(&model, &s.positions(&wave, 0.001));
         let weights = s.weights(0.0, |_| true);
         let w = weights.values();
-        // the same least squares with a dense matrix of hat functions
-        let n = s.flux.len() / KNOT_SPACING + 2;
+        // the same least squares with a dense matrix of B-splines, each the convolution of four boxes
+        let n = s.nfree();
         let mut normal = SymmetricBand::zeros(n, n - 1);
         let mut rhs = vec![0.0; n];
-        let hat = |k: usize, j: usize| (1.0 - (j as f64 / KNOT_SPACING as f64 - k as f64).abs()).max(0.0);
+        let spline = |k: usize, j: usize| {
+            // the calibration is constant over 8 bins
+            let x = ((8.0 * (j / 8) as f64 + 4.0) / KNOT_SPACING as f64 - k as f64 + 1.0).abs();
+            if x < 1.0 { (4.0 - 6.0 * x * x + 3.0 * x * x * x) / 6.0 } else { (2.0 - x).max(0.0).powi(3) / 6.0 }
+        };
         for j in 0..m.len() {
             for (a, r) in rhs.iter_mut().enumerate() {
-                *r += w[j] * m[j] * hat(a, j) * s.flux[j];
-                (0..=a).for_each(|b| normal.add(a, b, w[j] * m[j] * m[j] * hat(a, j) * hat(b, j)));
+                *r += w[j] * m[j] * spline(a, j) * s.flux[j];
+                (0..=a).for_each(|b| normal.add(a, b, w[j] * m[j] * m[j] * spline(a, j) * spline(b, j)));
             }
         }
         let c = normal.cholesky().unwrap().solve(&rhs);
         let expected: f64 = (0..m.len())
-            .map(|j| w[j] * (s.flux[j] - m[j] * (0..n).map(|k| c[k] * hat(k, j)).sum::<f64>()).powi(2))
+            .map(|j| w[j] * (s.flux[j] - m[j] * (0..n).map(|k| c[k] * spline(k, j)).sum::<f64>()).powi(2))
             .sum();
         let chi2 = weights.chi2(&m);
         assert!((chi2 / expected - 1.0).abs() < 1e-6, "{chi2} {expected}");

@@ -127,19 +127,39 @@ pub(super) fn format(name: &str, header: &Header) -> Vec<String> {
 
 /// The record of a keyword that [`format`] would leave out, whose value fits on it.
 pub(super) fn structural(key: &str, value: impl Into<Value>, comment: &str) -> String {
-    format_card(&Card { key: key.into(), value: value.into(), comment: comment.into() }).swap_remove(0)
+    structurals(key, value, comment).swap_remove(0)
+}
+
+/// The records of one whose value may not.
+pub(super) fn structurals(key: &str, value: impl Into<Value>, comment: &str) -> Vec<String> {
+    format_card(&Card { key: key.into(), value: value.into(), comment: comment.into() })
 }
 
 fn format_card(card: &Card) -> Vec<String> {
-    let key = ascii(&card.key).to_uppercase();
-    let start = if key.len() <= 8 { format!("{key:<8}= ") } else { format!("HIERARCH {key} = ") };
+    let key = printable(&card.key).to_uppercase();
+    let (start, comment) = (start_of(&key), printable(&card.comment));
     let value = match &card.value {
-        Value::Bool(b) => format!("{:>20}", if *b { "T" } else { "F" }),
-        Value::Int(i) => format!("{i:>20}"),
-        Value::Float(x) => format!("{:>20}", number(*x)),
-        Value::Str(s) => return format_string(&start, &ascii(s), &ascii(&card.comment)),
+        Value::Bool(b) => if *b { "T" } else { "F" }.to_string(),
+        Value::Int(i) => i.to_string(),
+        Value::Float(x) => number(*x),
+        Value::Str(_) => "'&'".to_string(),
     };
-    vec![record(&(start + &value), &ascii(&card.comment))]
+    // a value that is cut would be another one
+    if start.len() + value.len() > 80 {
+        log::warn!("keyword {key} is too long for a FITS header and is left out");
+        return vec![];
+    }
+    if let Value::Str(s) = &card.value {
+        return format_string(&start, &printable(s), &comment);
+    }
+    let width = if start.len() + 20 > 80 { 0 } else { 20 };
+    vec![record(&format!("{start}{value:>width$}"), &comment)]
+}
+
+/// A keyword and what comes before its value; what the standard's 8 letters, digits, `-` and `_` do not hold is one of ESO's.
+fn start_of(key: &str) -> String {
+    let standard = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
+    if key.len() <= 8 && key.bytes().all(standard) { format!("{key:<8}= ") } else { format!("HIERARCH {key} = ") }
 }
 
 /// The shortest decimal that reads back as the same number; nothing (undefined) for NaN and infinities, which
@@ -184,9 +204,13 @@ pub(super) fn record(value: &str, comment: &str) -> String {
     format!("{:<80}", text.chars().take(80).collect::<String>())
 }
 
-/// FITS headers hold printable ASCII only.
-fn ascii(text: &str) -> String {
-    text.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect()
+/// FITS headers and tables hold printable ASCII only.
+pub(super) fn ascii(c: char) -> u8 {
+    if (' '..='~').contains(&c) { c as u8 } else { b'?' }
+}
+
+fn printable(text: &str) -> String {
+    text.chars().map(|c| char::from(ascii(c))).collect()
 }
 
 #[cfg(test)]
@@ -224,6 +248,21 @@ mod tests {
                 assert_eq!(round_trip(&h).str("PATH"), Some(text.as_str()), "{n} {unit}");
             }
         }
+    }
+
+    #[test]
+    fn keywords_of_any_length_keep_their_value_or_go() {
+        let mut h = Header::new();
+        let key = |n: usize| "ESO DET ".repeat(10)[..n].trim_end().to_string() + "X";
+        h.set("A B", 3, "").set(&key(40), -1.25e-300, "").set(&key(60), 12, "").set(
+            &key(50),
+            "text ".repeat(20) + "x",
+            "",
+        );
+        let back = round_trip(&h);
+        assert_eq!(back, h);
+        h.set(&key(75), 12345, "");
+        assert_eq!(round_trip(&h), back);
     }
 
     #[test]

@@ -170,7 +170,7 @@ impl Handle {
         Ok(kind)
     }
 
-    /// The `n` pixels of the current HDU's image; undefined ones of a compressed image become `blank`.
+    /// The `n` pixels of the current HDU's image; undefined ones (BLANK) of a compressed image or one of integers become `blank`.
     pub fn pixels<T: Pixel>(&self, n: usize, blank: Option<T>) -> Result<Vec<T>> {
         let mut data = vec![T::default(); n];
         self.pixels_from([1; 9], &mut data, blank)?;
@@ -185,12 +185,19 @@ impl Handle {
         }
         // SAFETY: reads the header only.
         let compressed = unsafe { sys::fits_is_compressed_image(self.file, &mut 0) } != 0;
-        let blank = blank.filter(|_| compressed);
+        let blank = blank.filter(|_| compressed || self.holds_integers());
         let null = blank.as_ref().map_or(std::ptr::null_mut(), |b| std::ptr::from_ref(b).cast_mut().cast::<c_void>());
         let mut any = 0;
         self.call("read the image", |f, s| unsafe {
             sys::ffgpxv(f, T::MEMORY, first.as_mut_ptr(), n as i64, null, data.as_mut_ptr().cast(), &mut any, s)
         })
+    }
+
+    /// Whether the current HDU's image is stored as integers, scaled or not.
+    fn holds_integers(&self) -> bool {
+        let mut bitpix = 0;
+        // SAFETY: reads the header only.
+        unsafe { sys::ffgidt(self.file, &mut bitpix, &mut 0) == 0 && bitpix > 0 }
     }
 
     /// `n` bytes of the rows of the current HDU's table, from the first row on.

@@ -1,7 +1,7 @@
 //! The cards that say what the data of a new HDU are, with the comments that cfitsio gives them.
 
 use super::Pixel;
-use super::card::{record, structural};
+use super::card::{record, structural, structurals};
 
 /// Of an image of this shape (C order); without data if it has no axis.
 pub(super) fn image<T: Pixel>(shape: &[usize], primary: bool) -> Vec<String> {
@@ -55,7 +55,7 @@ pub(super) fn table(width: usize, nrows: usize, fields: &[Field]) -> Vec<String>
     ];
     let mut put = |key: String, value: &str, comment: &str| {
         if !value.is_empty() {
-            cards.push(structural(&key, value, comment));
+            cards.extend(structurals(&key, value, comment));
         }
     };
     for (i, field) in (1..).zip(fields) {

@@ -242,8 +242,12 @@ impl FitsReader {
     /// Those of all the readers below: [`Error::MissingHdu`], [`Error::Checksum`], [`Error::Fits`] where the
     /// data end early, [`Error::Invalid`] where the HDU is no image or has another dimension.
     pub fn image_f32(&mut self, hdu: &str) -> Result<ArrayD<f32>> {
-        match self.plain_image(hdu)? {
-            Some(image) => Ok(image),
+        if let Some(image) = self.plain_image(hdu)? {
+            return Ok(image);
+        }
+        // infinite where f32 cannot hold it; to cfitsio that is an error of the file
+        match self.plain_image::<f64>(hdu)? {
+            Some(image) => Ok(image.mapv(|x| x as f32)),
             None => self.pixels(hdu, Some(f32::NAN)),
         }
     }

@@ -1,6 +1,7 @@
 //! The bytes of a binary table's rows (FITS Standard 4.0, section 7.3), and the columns they hold. Rows are read
 //! and written in one block: column by column cfitsio is some 80 times slower on wide tables.
 
+use super::card::ascii;
 use super::layout::Field;
 use crate::{Column, ColumnData, Header, Table};
 
@@ -24,6 +25,8 @@ struct ColumnInfo {
     /// TSCAL, TZERO.
     scale: f64,
     zero: f64,
+    /// TNULL: the integer that stands for no value.
+    null: Option<i64>,
     /// TDIM in C order, empty where absent.
     shape: Vec<usize>,
 }
@@ -61,6 +64,7 @@ impl ColumnInfo {
             repeat: form[..end].parse().unwrap_or(1),
             scale: header.float(&key("TSCAL")).unwrap_or(1.0),
             zero: header.float(&key("TZERO")).unwrap_or(0.0),
+            null: header.int(&key("TNULL")),
             shape: axes.collect::<Option<_>>().unwrap_or_default(),
         })
     }
@@ -91,7 +95,7 @@ fn dimensions(c: &Column) -> Option<String> {
 }
 
 fn text_width(width: usize, values: &[String]) -> usize {
-    values.iter().map(String::len).fold(width.max(1), usize::max)
+    values.iter().map(|v| v.chars().count()).fold(width.max(1), usize::max)
 }
 
 fn code(data: &ColumnData) -> u8 {
@@ -136,7 +140,7 @@ pub(super) fn encode(table: &Table) -> Vec<u8> {
     let mut bytes = vec![0; row * table.nrows()];
     let mut offset = 0;
     for (c, &size) in columns.iter().zip(&sizes) {
-        encode_column(c, size, bytes.chunks_exact_mut(row.max(1)).map(|r| &mut r[offset..offset + size]));
+        encode_column(c, bytes.chunks_exact_mut(row.max(1)).map(|r| &mut r[offset..offset + size]));
         offset += size;
     }
     bytes
@@ -149,7 +153,7 @@ fn disk_size(c: &Column) -> usize {
     }
 }
 
-fn encode_column<'a>(c: &Column, size: usize, cells: impl Iterator<Item = &'a mut [u8]>) {
+fn encode_column<'a>(c: &Column, cells: impl Iterator<Item = &'a mut [u8]>) {
     fn put<'a, T: Copy, const N: usize>(
         values: &[T],
         repeat: usize,
@@ -175,8 +179,7 @@ fn encode_column<'a>(c: &Column, size: usize, cells: impl Iterator<Item = &'a mu
             for (cell, text) in cells.zip(values) {
                 // padded as DESI's files are: fitsio, hence specex and redrock, would keep blanks
                 cell.fill(0);
-                let n = text.len().min(size);
-                cell[..n].copy_from_slice(&text.as_bytes()[..n]);
+                cell.iter_mut().zip(text.chars()).for_each(|(to, c)| *to = ascii(c));
             }
         }
     }
@@ -219,7 +222,7 @@ fn decode_column<'a>(c: &ColumnInfo, cells: impl Iterator<Item = &'a [u8]>) -> C
     } else {
         vec![c.repeat]
     };
-    Column { name: c.name.clone(), unit: c.unit.clone(), shape, data: rescale(data, c.scale, c.zero) }
+    Column { name: c.name.clone(), unit: c.unit.clone(), shape, data: rescale(data, c.scale, c.zero, c.null) }
 }
 
 /// A string cell: ends at the first NUL, trailing blanks are padding.
@@ -228,8 +231,9 @@ fn string(cell: &[u8]) -> String {
     String::from_utf8_lossy(&cell[..end]).trim_end().to_string()
 }
 
-/// Applies TSCAL and TZERO: unsigned integers become the next wider type, other scalings numbers.
-fn rescale(data: ColumnData, scale: f64, zero: f64) -> ColumnData {
+/// Applies TSCAL and TZERO: unsigned integers become the next wider type, other scalings numbers, NaN where there is no value.
+/// (Integers that are not scaled stay what is in the file, as fitsio has them: TNULL too.)
+fn rescale(data: ColumnData, scale: f64, zero: f64, null: Option<i64>) -> ColumnData {
     const TWO_15: f64 = 32_768.0;
     const TWO_31: f64 = 2_147_483_648.0;
     const TWO_63: f64 = 9_223_372_036_854_775_808.0;
@@ -250,7 +254,12 @@ fn rescale(data: ColumnData, scale: f64, zero: f64) -> ColumnData {
         ColumnData::I64(v) if scale == 1.0 && zero == TWO_63 => {
             ColumnData::I64(v.into_iter().map(|x| x ^ i64::MIN).collect())
         }
-        data => ColumnData::F64(data.to_f64().unwrap_or_default().into_iter().map(|x| x * scale + zero).collect()),
+        data => {
+            let stored = data.to_f64().unwrap_or_default();
+            let null = null.map(|n| n as f64).filter(|_| !matches!(data, ColumnData::F32(_) | ColumnData::F64(_)));
+            let value = |x| if Some(x) == null { f64::NAN } else { x * scale + zero };
+            ColumnData::F64(stored.into_iter().map(value).collect())
+        }
     }
 }
 
@@ -260,9 +269,14 @@ mod tests {
 
     #[test]
     fn unsigned_columns_are_widened() {
-        assert_eq!(rescale(ColumnData::I16(vec![-32768, 32767]), 1.0, 32768.0), ColumnData::I32(vec![0, 65535]));
-        assert_eq!(rescale(ColumnData::I32(vec![i32::MIN]), 1.0, 2147483648.0), ColumnData::I64(vec![0]));
-        assert_eq!(rescale(ColumnData::I64(vec![i64::MIN + 5]), 1.0, 9223372036854775808.0), ColumnData::I64(vec![5]));
-        assert_eq!(rescale(ColumnData::I16(vec![3]), 0.5, 1.0), ColumnData::F64(vec![2.5]));
+        assert_eq!(rescale(ColumnData::I16(vec![-32768, 32767]), 1.0, 32768.0, None), ColumnData::I32(vec![0, 65535]));
+        assert_eq!(rescale(ColumnData::I32(vec![i32::MIN]), 1.0, 2147483648.0, None), ColumnData::I64(vec![0]));
+        assert_eq!(
+            rescale(ColumnData::I64(vec![i64::MIN + 5]), 1.0, 9223372036854775808.0, None),
+            ColumnData::I64(vec![5])
+        );
+        assert_eq!(rescale(ColumnData::I16(vec![3]), 0.5, 1.0, Some(4)), ColumnData::F64(vec![2.5]));
+        let ColumnData::F64(v) = rescale(ColumnData::I16(vec![3, 4]), 0.5, 1.0, Some(4)) else { unreachable!() };
+        assert!(v[0] == 2.5 && v[1].is_nan());
     }
 }

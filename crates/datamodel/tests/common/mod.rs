@@ -44,6 +44,7 @@ pub fn header() -> Header {
     h.set("CAMERA", "r0", "spectrograph camera").set("EXPID", 51060, "exposure").set("NIGHT", 20260101, "");
     h.set("FLAVOR", "science", "").set("OBSTYPE", "SCIENCE", "").set("EXPTIME", 900.5, "[s] shutter open");
     h.set("MJD-OBS", 61041.123456789, "[day]").set("SIMULATE", true, "");
+    h.set("ESO DET CHIP NAME", "a long name of a chip ".repeat(6) + "x", "").set("A B", -1.25e-300, "");
     h.set("IN_PSF", "/a/long/path/".repeat(12) + "psf-r0-00051060.fits", "");
     h
 }
