@@ -6,7 +6,7 @@ use crate::plan::NightPlan;
 use crate::production::{Production, make_folder, sweep, write_atomically};
 use crate::scripts;
 use crate::table::Table;
-use crate::{Error, Result, discover, parallel};
+use crate::{Error, Result, discover, error, parallel};
 use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -68,13 +68,8 @@ pub fn create(production: &Production, request: &Request, scripts: &scripts::Set
     scripts::write_setup(production, scripts)?;
     scripts::write_jobs(production, &graph, scripts)?;
     summarise(&graph, production);
-    warn("desi_pipe", &options.idle_overrides(production, &graph));
+    error::warn("desi_pipe", &options.idle_overrides(production, &graph));
     Ok(complaints)
-}
-
-/// Says what a program goes on in spite of.
-pub fn warn(program: &str, warnings: &[String]) {
-    warnings.iter().for_each(|warning| eprintln!("{program}: warning: {warning}"));
 }
 
 fn wanted_nights(production: &Production, request: &Request, space: &crate::keys::Space) -> Result<Vec<String>> {

@@ -1,4 +1,4 @@
-//! Why the orchestrator cannot go on, and the exit code that says so.
+//! Why the orchestrator cannot go on, and the exit code that says so; what it goes on in spite of.
 
 use std::path::{Path, PathBuf};
 
@@ -63,4 +63,9 @@ impl Error {
             Self::Io { .. } => 4,
         }
     }
+}
+
+/// Says what a program goes on in spite of.
+pub fn warn(program: &str, warnings: &[String]) {
+    warnings.iter().for_each(|warning| eprintln!("{program}: warning: {warning}"));
 }

@@ -41,7 +41,7 @@ const SHOWN: usize = 30;
 /// If nothing is selected, a selected task is running, or a file cannot be read or moved.
 pub fn run(loaded: &Loaded, what: &Upkeep) -> Result<u8> {
     let graph = &loaded.graph;
-    let board = Board::survey(&loaded.production, graph, &loaded.options, Scope::whole(graph));
+    let board = Board::survey(loaded, Scope::whole(graph));
     match what {
         Upkeep::Invalidate { selector, yes } => {
             let tasks = select::tasks(graph, selector)?;

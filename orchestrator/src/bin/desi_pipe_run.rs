@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use orchestrator::claim;
-use orchestrator::create::warn;
+use orchestrator::error::warn;
 use orchestrator::load::{Loaded, load};
 use orchestrator::production::{Place, Production};
 use orchestrator::ranks::{self, Post};

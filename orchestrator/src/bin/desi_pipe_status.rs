@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use orchestrator::board::Board;
-use orchestrator::create::warn;
+use orchestrator::error::warn;
 use orchestrator::graph::TaskId;
 use orchestrator::load::{Loaded, load};
 use orchestrator::production::Place;
@@ -110,7 +110,7 @@ fn run(args: &Args) -> Result<u8> {
 fn text(args: &Args) -> Result<(String, Vec<String>)> {
     let loaded = load(&args.place)?;
     let graph = &loaded.graph;
-    let board = Board::survey(&loaded.production, graph, &loaded.options, Scope::whole(graph));
+    let board = Board::survey(&loaded, Scope::whole(graph));
     let nights = slice::nights(&args.nights, &loaded.nights)?;
     let limits = [("night", &nights)];
     let states = args.state.iter().map(|name| status::parse_state(name)).collect::<Result<Vec<_>>>()?.concat();
