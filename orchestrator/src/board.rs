@@ -13,6 +13,7 @@ use crate::resolve::{Inputs, Resolved};
 use crate::scope::{Retry, Scope};
 use crate::state::{Reason, State, Verdict};
 use crate::{attempt, command, fits, parallel};
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::OnceLock;
 
@@ -21,6 +22,9 @@ enum Tampered {
     Edited,
     Damaged(String),
 }
+
+// of a task that comes later than one which needs it, in a table that has two steps make a kind of file
+const UNJUDGED: &Verdict = &Verdict { state: State::Waiting, reason: Reason::Text(Cow::Borrowed("")), runnable: false };
 
 /// Everything known of a production now.
 pub struct Board<'a> {
@@ -87,7 +91,7 @@ impl<'a> Board<'a> {
 
     /// The verdict on a task.
     pub fn verdict(&self, task: TaskId) -> &Verdict {
-        &self.verdicts[task.0 as usize]
+        self.verdicts.get(task.0 as usize).unwrap_or(UNJUDGED)
     }
 
     /// The attempts at a task.

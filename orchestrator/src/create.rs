@@ -42,6 +42,8 @@ pub fn create(production: &Production, request: &Request, scripts: &scripts::Set
     ["", "plan", "run", "run/scripts"].iter().for_each(|folder| sweep(&production.dir.join(folder)));
     if let Some(table) = &request.pipeline {
         let text = std::fs::read_to_string(table).map_err(Error::io("read", table))?;
+        // a bad one must not take the place of a good one
+        Table::load(Some(table))?;
         write_atomically(&production.run().join("pipeline.toml"), &text)?;
     }
     let (table, space) = Table::load(production.pipeline().as_deref())?;

@@ -37,6 +37,7 @@ pub mod machine;
 #[cfg(feature = "mpi")]
 mod mpi;
 pub mod names;
+pub mod numbers;
 pub mod options;
 pub mod overrides;
 pub mod parallel;

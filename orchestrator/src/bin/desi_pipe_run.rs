@@ -1,6 +1,6 @@
 //! `desi_pipe_run`: runs the tasks of a production that are not done.
 
-use clap::Parser;
+use clap::{Parser, value_parser};
 use orchestrator::claim;
 use orchestrator::error::warn;
 use orchestrator::load::{Loaded, load};
@@ -13,6 +13,7 @@ use orchestrator::slice::{self, Slice};
 use orchestrator::{Error, Result, dry_run};
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -52,7 +53,7 @@ struct Args {
     dry_run: bool,
     /// Tasks at once [default: one per core, shared with the other ranks of a launcher on this host]
     #[arg(long, value_name = "N")]
-    jobs: Option<usize>,
+    jobs: Option<NonZeroUsize>,
     /// Try again every task that failed in an earlier run
     #[arg(long)]
     retry_failed: bool,
@@ -60,7 +61,7 @@ struct Args {
     #[arg(long, default_value_t = 2, value_name = "N")]
     retries: u32,
     /// Seconds without a sign of life after which another host's task is taken over
-    #[arg(long, default_value_t = claim::LEASE.as_secs(), value_name = "SECONDS")]
+    #[arg(long, default_value_t = claim::LEASE.as_secs(), value_name = "SECONDS", value_parser = value_parser!(u64).range(1..))]
     lease: u64,
     /// File to which the lines that the run says are appended
     #[arg(long, value_name = "FILE")]
@@ -119,7 +120,7 @@ fn run(args: &Args, post: Option<&mut dyn Post>) -> Result<(u8, bool)> {
 fn share(args: &Args) -> (usize, usize) {
     let ranks = if args.nompi { 1 } else { ranks::on_this_host() };
     let cores = std::thread::available_parallelism().map_or(1, usize::from).div_ceil(ranks);
-    (args.jobs.unwrap_or(cores).max(1), cores)
+    (args.jobs.map_or(cores, NonZeroUsize::get).max(1), cores)
 }
 
 fn settings(args: &Args, loaded: &Loaded) -> Result<Settings> {

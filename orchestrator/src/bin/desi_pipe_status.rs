@@ -5,6 +5,7 @@ use orchestrator::board::Board;
 use orchestrator::error::warn;
 use orchestrator::graph::TaskId;
 use orchestrator::load::{Loaded, load};
+use orchestrator::numbers::positive;
 use orchestrator::production::Place;
 use orchestrator::runner::{self, Settings};
 use orchestrator::scope::{Retry, Scope};
@@ -32,7 +33,7 @@ struct Args {
     #[arg(long, global = true)]
     json: bool,
     /// Look again every so many seconds until interrupted
-    #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "5", value_name = "SECONDS")]
+    #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "5", value_name = "SECONDS", value_parser = positive)]
     watch: Option<f64>,
     #[command(subcommand)]
     what: What,
