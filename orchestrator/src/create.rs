@@ -6,7 +6,7 @@ use crate::plan::NightPlan;
 use crate::production::{Production, make_folder, sweep, write_atomically};
 use crate::scripts;
 use crate::table::Table;
-use crate::{Error, Result, discover, error, parallel};
+use crate::{Error, Result, discover, parallel, say};
 use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -34,8 +34,8 @@ const PSF: &[&str] = &["specex", "psfcombine"];
 /// # Errors
 /// If the raw data cannot be listed or the production not be written.
 pub fn create(production: &Production, request: &Request, scripts: &scripts::Settings) -> Result<Vec<String>> {
-    println!("Raw data directory = {}", production.raw.display());
-    println!("Production directory = {}", production.dir.display());
+    say::out(format_args!("Raw data directory = {}", production.raw.display()));
+    say::out(format_args!("Production directory = {}", production.dir.display()));
     let folders =
         ["calib2d/psf", "exposures", "bricks", "plan", "run/scripts", "run/logs", "run/records", "run/claims"];
     folders.iter().try_for_each(|folder| make_folder(&production.dir.join(folder)))?;
@@ -56,7 +56,7 @@ pub fn create(production: &Production, request: &Request, scripts: &scripts::Set
         let settings = plans.get(&night).or(plans.values().next_back());
         let plan = with_settings(found.plan, settings, request);
         let kind = if plans.contains_key(&night) { "updated" } else { "new" };
-        println!("  night {night} ({kind}): {}", describe(&plan));
+        say::out(format_args!("  night {night} ({kind}): {}", describe(&plan)));
         plans.insert(night, plan);
     }
     let plans: Vec<NightPlan> = plans.into_values().collect();
@@ -70,7 +70,7 @@ pub fn create(production: &Production, request: &Request, scripts: &scripts::Set
     scripts::write_setup(production, scripts)?;
     scripts::write_jobs(production, &graph, scripts)?;
     summarise(&graph, production);
-    error::warn("desi_pipe", &options.idle_overrides(production, &graph));
+    say::warn("desi_pipe", &options.idle_overrides(production, &graph));
     Ok(complaints)
 }
 
@@ -180,22 +180,22 @@ fn summarise(graph: &Graph, production: &Production) {
         lacking.entry(&unplanned.lacks).or_insert((0, &unplanned.task)).0 += 1;
     }
     for (lacks, (count, example)) in lacking {
-        println!("  not planned for want of a {lacks}: {example}{}", more(count));
+        say::out(format_args!("  not planned for want of a {lacks}: {example}{}", more(count)));
     }
     for (index, step) in graph.table.steps.iter().enumerate() {
         let count = graph.tasks.iter().filter(|task| usize::from(task.step) == index).count();
         if count > 0 {
-            println!("  {:<12} {count:>6} tasks", step.name);
+            say::out(format_args!("  {:<12} {count:>6} tasks", step.name));
         }
     }
-    println!(
+    say::out(format_args!(
         "Run it with: {}",
         crate::shell::quote(&production.scripts().join("run_shell_all.sh").display().to_string())
-    );
-    println!(
+    ));
+    say::out(format_args!(
         "       or on Slurm: {}",
         crate::shell::quote(&production.scripts().join("run_slurm_all.sh").display().to_string())
-    );
+    ));
 }
 
 fn more(count: usize) -> String {

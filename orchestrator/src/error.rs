@@ -1,4 +1,4 @@
-//! Why the orchestrator cannot go on, and the exit code that says so; what it goes on in spite of.
+//! Why the orchestrator cannot go on, and the exit code that says so.
 
 use std::path::{Path, PathBuf};
 
@@ -64,9 +64,4 @@ impl Error {
             Self::Io { .. } => 4,
         }
     }
-}
-
-/// Says what a program goes on in spite of.
-pub fn warn(program: &str, warnings: &[String]) {
-    warnings.iter().for_each(|warning| eprintln!("{program}: warning: {warning}"));
 }

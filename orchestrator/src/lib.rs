@@ -48,6 +48,7 @@ pub mod ranks;
 pub mod record;
 mod resolve;
 pub mod runner;
+pub mod say;
 pub mod scope;
 pub mod scripts;
 pub mod seats;

@@ -8,7 +8,7 @@ use orchestrator::numbers::positive;
 use orchestrator::production::{Place, Production};
 use orchestrator::slurm::{self, Asked, Mode};
 use orchestrator::upkeep::{self, Upkeep};
-use orchestrator::{Error, Result, scripts, slice};
+use orchestrator::{Error, Result, say, scripts, slice};
 use regex::Regex;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -81,7 +81,7 @@ fn main() -> ExitCode {
     match run(args) {
         Ok(complaints) if complaints.is_empty() => ExitCode::SUCCESS,
         Ok(complaints) => {
-            complaints.iter().for_each(|complaint| eprintln!("desi_pipe: {complaint}"));
+            complaints.iter().for_each(|complaint| say::err(format_args!("desi_pipe: {complaint}")));
             ExitCode::from(1)
         }
         Err(error) => exit(Err(error)),
@@ -90,7 +90,7 @@ fn main() -> ExitCode {
 
 fn exit(result: Result<u8>) -> ExitCode {
     ExitCode::from(result.unwrap_or_else(|error| {
-        eprintln!("desi_pipe: {error}");
+        say::err(format_args!("desi_pipe: {error}"));
         error.exit_code()
     }))
 }

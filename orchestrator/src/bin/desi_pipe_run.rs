@@ -2,7 +2,6 @@
 
 use clap::{Parser, value_parser};
 use orchestrator::claim;
-use orchestrator::error::warn;
 use orchestrator::load::{Loaded, load};
 use orchestrator::production::{Place, Production};
 use orchestrator::ranks::{self, Post};
@@ -10,7 +9,7 @@ use orchestrator::runner::{self, Settings};
 use orchestrator::scope::Retry;
 use orchestrator::seats::Offer;
 use orchestrator::slice::{self, Slice};
-use orchestrator::{Error, Result, dry_run};
+use orchestrator::{Error, Result, dry_run, say};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -81,13 +80,13 @@ fn main() -> ExitCode {
         post => run(&args, post),
     }
     .unwrap_or_else(|error| {
-        eprintln!("desi_pipe_run: {error}");
+        say::err(format_args!("desi_pipe_run: {error}"));
         (error.exit_code(), false)
     });
     if let Some(path) = args.exit_file.filter(|_| is_first)
         && let Err(error) = std::fs::write(&path, format!("{code}\n"))
     {
-        eprintln!("desi_pipe_run: cannot write {}: {error}", path.display());
+        say::err(format_args!("desi_pipe_run: cannot write {}: {error}", path.display()));
     }
     if let Some(job) = job {
         job.leave(whole);
@@ -106,7 +105,7 @@ fn serve(args: &Args, post: &mut dyn Post) -> Result<(u8, bool)> {
 fn run(args: &Args, post: Option<&mut dyn Post>) -> Result<(u8, bool)> {
     let loaded = load(&args.place)?;
     let settings = settings(args, &loaded)?;
-    warn("desi_pipe_run", &loaded.options.idle_overrides(&loaded.production, &loaded.graph));
+    say::warn("desi_pipe_run", &loaded.options.idle_overrides(&loaded.production, &loaded.graph));
     if args.dry_run {
         // a reader that went away (`| head`) is no error
         let _ = std::io::stdout().write_all(dry_run::text(&loaded, &settings).as_bytes());

@@ -2,7 +2,6 @@
 
 use clap::{Parser, Subcommand};
 use orchestrator::board::Board;
-use orchestrator::error::warn;
 use orchestrator::graph::TaskId;
 use orchestrator::load::{Loaded, load};
 use orchestrator::numbers::positive;
@@ -11,7 +10,7 @@ use orchestrator::runner::{self, Settings};
 use orchestrator::scope::{Retry, Scope};
 use orchestrator::slice::{self, Slice};
 use orchestrator::status::{self, View};
-use orchestrator::{Result, claim, colour, errors, why};
+use orchestrator::{Result, claim, colour, errors, say, why};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -84,7 +83,7 @@ fn main() -> ExitCode {
     match run(&Args::parse()) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("desi_pipe_status: {error}");
+            say::err(format_args!("desi_pipe_status: {error}"));
             ExitCode::from(error.exit_code())
         }
     }
@@ -99,7 +98,7 @@ fn run(args: &Args) -> Result<u8> {
         let clear = if args.watch.is_some() && std::io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
         // a reader that went away (`| head`) is no error
         let there = std::io::stdout().write_all(format!("{clear}{text}").as_bytes()).is_ok();
-        warn("desi_pipe_status", &warnings);
+        say::warn("desi_pipe_status", &warnings);
         match args.watch.filter(|_| there) {
             Some(seconds) => std::thread::sleep(Duration::from_secs_f64(seconds.clamp(0.1, 86400.0))),
             None => return Ok(0),
