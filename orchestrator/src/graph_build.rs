@@ -36,7 +36,6 @@ struct Builder {
 
 /// A file of the raw data, and the cameras that it holds if it is one of many.
 struct Raw {
-    kind: usize,
     key: Key,
     cameras: Vec<u32>,
 }
@@ -115,7 +114,7 @@ impl Builder {
             skipped: HashSet::new(),
             dims,
         };
-        let mut raw = Vec::new();
+        let mut raw: Vec<Vec<Raw>> = (0..kinds).map(|_| Vec::new()).collect();
         for plan in plans {
             builder.add_night(plan, &mut raw)?;
         }
@@ -131,7 +130,7 @@ impl Builder {
         }
     }
 
-    fn add_night(&mut self, plan: &NightPlan, raw: &mut Vec<Raw>) -> Result<()> {
+    fn add_night(&mut self, plan: &NightPlan, raw: &mut [Vec<Raw>]) -> Result<()> {
         let night = self.graph.space.intern(self.dims.night, &plan.night)?;
         for name in &plan.skip {
             let step = self.graph.table.step(name)?;
@@ -148,7 +147,7 @@ impl Builder {
         Ok(())
     }
 
-    fn note_files(&mut self, plan: &NightPlan, exposure: &Exposure, key: Key, raw: &mut Vec<Raw>) -> Result<()> {
+    fn note_files(&mut self, plan: &NightPlan, exposure: &Exposure, key: Key, raw: &mut [Vec<Raw>]) -> Result<()> {
         for (name, cameras) in &exposure.files {
             let Some(kind) = self.graph.table.files.iter().position(|f| f.name == *name) else { continue };
             let mut held = Vec::new();
@@ -160,30 +159,31 @@ impl Builder {
                 }
             }
             if self.graph.table.files[kind].dims.has(self.dims.camera) {
-                raw.extend(held.into_iter().map(|(_, key)| Raw { kind, key, cameras: Vec::new() }));
+                raw[kind].extend(held.into_iter().map(|(_, key)| Raw { key, cameras: Vec::new() }));
             } else {
-                raw.push(Raw { kind, key, cameras: held.into_iter().map(|(id, _)| id).collect() });
+                raw[kind].push(Raw { key, cameras: held.into_iter().map(|(id, _)| id).collect() });
             }
         }
         Ok(())
     }
 
-    /// The raw files in the order in which tasks come too.
-    fn add_raw(&mut self, mut raw: Vec<Raw>) {
-        let place = |file: &Raw| (self.ranks.sorting(&file.key, &self.graph.table.order), file.key);
-        raw.sort_by_key(|file| file.kind);
-        for of_kind in raw.chunk_by_mut(|a, b| a.kind == b.kind) {
+    /// The raw files, by kind, in the order in which tasks come too.
+    fn add_raw(&mut self, raw: Vec<Vec<Raw>>) {
+        // a survey makes five files of a raw one: what grows later is copied
+        self.graph.files.reserve(6 * raw.iter().map(Vec::len).sum::<usize>());
+        for (kind, mut raw) in raw.into_iter().enumerate() {
+            let place = |file: &Raw| (self.ranks.sorting(&file.key, &self.graph.table.order), file.key);
             // most often they come sorted
-            if !of_kind.is_sorted_by_key(place) {
-                of_kind.sort_by_cached_key(place);
+            if !raw.is_sorted_by_key(place) {
+                raw.sort_by_cached_key(place);
             }
-        }
-        // a night that two plans tell of
-        raw.dedup_by_key(|file| (file.kind, file.key));
-        for file in raw {
-            let id = self.push_file(file.kind, file.key, None);
-            if !file.cameras.is_empty() {
-                self.cameras.insert(id, file.cameras);
+            // a night that two plans tell of
+            raw.dedup_by_key(|file| file.key);
+            for file in raw {
+                let id = self.push_file(kind, file.key, None);
+                if !file.cameras.is_empty() {
+                    self.cameras.insert(id, file.cameras);
+                }
             }
         }
     }
