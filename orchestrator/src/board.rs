@@ -5,6 +5,7 @@ use crate::claim::Lease;
 use crate::disk::{self, Stamp};
 use crate::graph::{FileId, Graph, TaskId};
 use crate::history::{self, History};
+use crate::load::Loaded;
 use crate::options::Options;
 use crate::production::Production;
 use crate::record::{Digest, Ending, Past, Record, Seen, digest};
@@ -12,6 +13,7 @@ use crate::resolve::{Inputs, Resolved};
 use crate::scope::{Retry, Scope};
 use crate::state::{Reason, State, Verdict};
 use crate::{attempt, command, fits, parallel};
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::OnceLock;
 
@@ -20,6 +22,9 @@ enum Tampered {
     Edited,
     Damaged(String),
 }
+
+// of a task that comes later than one which needs it, in a table that has two steps make a kind of file
+const UNJUDGED: &Verdict = &Verdict { state: State::Waiting, reason: Reason::Text(Cow::Borrowed("")), runnable: false };
 
 /// Everything known of a production now.
 pub struct Board<'a> {
@@ -47,12 +52,13 @@ pub struct Board<'a> {
 
 impl<'a> Board<'a> {
     /// Looks at everything once.
-    pub fn survey(production: &'a Production, graph: &'a Graph, options: &'a Options, scope: Scope) -> Self {
+    pub fn survey(loaded: &'a Loaded, scope: Scope) -> Self {
+        let Loaded { production, graph, options, raw, .. } = loaded;
         let only_shown = scope.retry == Retry::Nothing;
         let lease = if only_shown { Lease::at_once() } else { Lease::watching(scope.lease) };
         // attempts before files: a task that ends in between is seen as done
         let histories = history::all(production, graph, &lease);
-        let stamps = disk::survey(production, graph);
+        let stamps = disk::survey(production, graph, raw);
         let mut board = Self {
             graph,
             production,
@@ -61,7 +67,7 @@ impl<'a> Board<'a> {
             earlier: histories.iter().map(|history| history.as_ref().map_or(0, |h| h.last)).collect(),
             stamps,
             histories,
-            verdicts: vec![Verdict::text(State::Waiting, ""); graph.tasks.len()],
+            verdicts: Vec::with_capacity(graph.tasks.len()),
             mine: HashSet::new(),
             rested: HashMap::new(),
             ancillary: Ancillary::default(),
@@ -72,22 +78,20 @@ impl<'a> Board<'a> {
         board
     }
 
-    /// Judges step by step: the tasks of one need none of each other.
+    /// Judges step by step: the tasks of one need none of each other, only those of the steps before.
     fn judge_all(&mut self) {
         const MANY: usize = 4096;
         let tasks: Vec<TaskId> = self.graph.ids().collect();
         for of_step in tasks.chunk_by(|a, b| self.graph.task(*a).step == self.graph.task(*b).step) {
             let parts: Vec<&[TaskId]> = of_step.chunks(MANY).collect();
             let judged = parallel::map(&parts, |part| part.iter().map(|task| self.judge(*task)).collect::<Vec<_>>());
-            for (task, verdict) in of_step.iter().zip(judged.into_iter().flatten()) {
-                self.verdicts[task.0 as usize] = verdict;
-            }
+            judged.into_iter().for_each(|verdicts| self.verdicts.extend(verdicts));
         }
     }
 
     /// The verdict on a task.
     pub fn verdict(&self, task: TaskId) -> &Verdict {
-        &self.verdicts[task.0 as usize]
+        self.verdicts.get(task.0 as usize).unwrap_or(UNJUDGED)
     }
 
     /// The attempts at a task.

@@ -206,7 +206,7 @@ pub fn sweep(production: &Production) {
         if !name.as_bytes().starts_with(b".") {
             continue;
         }
-        let owner: Option<Owner> = std::fs::read(entry.path()).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let owner = owner(&entry.path());
         let is_gone = |owner: &Owner| owner.is_here() && start_of(owner.pid) != Some(owner.start);
         if owner.is_some_and(|owner| owner == *Owner::this() || is_gone(&owner)) {
             let _ = std::fs::remove_file(entry.path());
@@ -214,10 +214,14 @@ pub fn sweep(production: &Production) {
     }
 }
 
+fn identity_path(production: &Production, owner: &Owner) -> PathBuf {
+    production.claims().join(format!(".{}.{}.{}", owner.host, owner.pid, owner.start))
+}
+
 /// The file that says who this process is, touched by a thread of its own from now on.
 fn identity(production: &Production) -> Result<PathBuf> {
     let this = Owner::this();
-    let path = production.claims().join(format!(".{}.{}.{}", this.host, this.pid, this.start));
+    let path = identity_path(production, this);
     static BEATING: OnceLock<()> = OnceLock::new();
     BEATING.get_or_init(|| {
         let path = path.clone();
@@ -289,16 +293,26 @@ fn touch(path: &Path) {
     unsafe { libc::utimensat(libc::AT_FDCWD, path.as_ptr(), std::ptr::null(), 0) };
 }
 
-/// Whether a claim that this process took is still its own: nobody who thought us dead has cleared it away.
-pub fn is_mine(path: &Path) -> bool {
-    let owner: Option<Owner> = std::fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok());
-    owner.is_some_and(|owner| owner == *Owner::this())
+/// Whose a file of this folder is; None if it does not say.
+fn owner(path: &Path) -> Option<Owner> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
-/// Gives a claim back, and removes those of earlier attempts that died.
+/// Whether a claim that this process took is still its own: nobody who thought us dead has cleared it away.
+pub fn is_mine(path: &Path) -> bool {
+    owner(path).is_some_and(|owner| owner == *Owner::this())
+}
+
+/// Gives a claim back, and removes those of earlier attempts that died. A dead one's claim goes with the file that says
+/// who it was: they are one file, which nobody touches any more.
 pub fn release(production: &Production, task: &str, number: u32) {
     for n in (1..=number).rev() {
-        let removed = std::fs::remove_file(path(production, task, n));
+        let claim = path(production, task, n);
+        let dead = owner(&claim).filter(|owner| owner != Owner::this());
+        let removed = std::fs::remove_file(claim);
+        if let Some(dead) = dead {
+            let _ = std::fs::remove_file(identity_path(production, &dead));
+        }
         if removed.is_err() && n < number {
             break;
         }
@@ -332,6 +346,19 @@ mod tests {
         // killed while it wrote who it is; beyond any process id that Linux gives (2^22)
         let half = production.claims().join(format!("..h.99999999.1.{}.99999999-0.tmp", hostname()));
         std::fs::write(half, "").unwrap();
+        sweep(&production);
+        assert_eq!(std::fs::read_dir(production.claims()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn of_a_lost_host_nothing_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let production = production(folder.path());
+        let lost = Owner { host: "lost".into(), ..Owner::this().clone() };
+        let claim = write(&production, 1, &lost);
+        std::fs::hard_link(claim, identity_path(&production, &lost)).unwrap();
+        acquire(&production, "t", 2, folder.path().join("t.2.log")).unwrap().unwrap();
+        release(&production, "t", 2);
         sweep(&production);
         assert_eq!(std::fs::read_dir(production.claims()).unwrap().count(), 0);
     }

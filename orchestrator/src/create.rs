@@ -6,7 +6,7 @@ use crate::plan::NightPlan;
 use crate::production::{Production, make_folder, sweep, write_atomically};
 use crate::scripts;
 use crate::table::Table;
-use crate::{Error, Result, discover, parallel};
+use crate::{Error, Result, discover, parallel, say};
 use regex::Regex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -34,14 +34,16 @@ const PSF: &[&str] = &["specex", "psfcombine"];
 /// # Errors
 /// If the raw data cannot be listed or the production not be written.
 pub fn create(production: &Production, request: &Request, scripts: &scripts::Settings) -> Result<Vec<String>> {
-    println!("Raw data directory = {}", production.raw.display());
-    println!("Production directory = {}", production.dir.display());
+    say::out(format_args!("Raw data directory = {}", production.raw.display()));
+    say::out(format_args!("Production directory = {}", production.dir.display()));
     let folders =
         ["calib2d/psf", "exposures", "bricks", "plan", "run/scripts", "run/logs", "run/records", "run/claims"];
     folders.iter().try_for_each(|folder| make_folder(&production.dir.join(folder)))?;
     ["", "plan", "run", "run/scripts"].iter().for_each(|folder| sweep(&production.dir.join(folder)));
     if let Some(table) = &request.pipeline {
         let text = std::fs::read_to_string(table).map_err(Error::io("read", table))?;
+        // a bad one must not take the place of a good one
+        Table::load(Some(table))?;
         write_atomically(&production.run().join("pipeline.toml"), &text)?;
     }
     let (table, space) = Table::load(production.pipeline().as_deref())?;
@@ -54,7 +56,7 @@ pub fn create(production: &Production, request: &Request, scripts: &scripts::Set
         let settings = plans.get(&night).or(plans.values().next_back());
         let plan = with_settings(found.plan, settings, request);
         let kind = if plans.contains_key(&night) { "updated" } else { "new" };
-        println!("  night {night} ({kind}): {}", describe(&plan));
+        say::out(format_args!("  night {night} ({kind}): {}", describe(&plan)));
         plans.insert(night, plan);
     }
     let plans: Vec<NightPlan> = plans.into_values().collect();
@@ -68,13 +70,8 @@ pub fn create(production: &Production, request: &Request, scripts: &scripts::Set
     scripts::write_setup(production, scripts)?;
     scripts::write_jobs(production, &graph, scripts)?;
     summarise(&graph, production);
-    warn("desi_pipe", &options.idle_overrides(production, &graph));
+    say::warn("desi_pipe", &options.idle_overrides(production, &graph));
     Ok(complaints)
-}
-
-/// Says what a program goes on in spite of.
-pub fn warn(program: &str, warnings: &[String]) {
-    warnings.iter().for_each(|warning| eprintln!("{program}: warning: {warning}"));
 }
 
 fn wanted_nights(production: &Production, request: &Request, space: &crate::keys::Space) -> Result<Vec<String>> {
@@ -183,22 +180,22 @@ fn summarise(graph: &Graph, production: &Production) {
         lacking.entry(&unplanned.lacks).or_insert((0, &unplanned.task)).0 += 1;
     }
     for (lacks, (count, example)) in lacking {
-        println!("  not planned for want of a {lacks}: {example}{}", more(count));
+        say::out(format_args!("  not planned for want of a {lacks}: {example}{}", more(count)));
     }
     for (index, step) in graph.table.steps.iter().enumerate() {
         let count = graph.tasks.iter().filter(|task| usize::from(task.step) == index).count();
         if count > 0 {
-            println!("  {:<12} {count:>6} tasks", step.name);
+            say::out(format_args!("  {:<12} {count:>6} tasks", step.name));
         }
     }
-    println!(
+    say::out(format_args!(
         "Run it with: {}",
         crate::shell::quote(&production.scripts().join("run_shell_all.sh").display().to_string())
-    );
-    println!(
+    ));
+    say::out(format_args!(
         "       or on Slurm: {}",
         crate::shell::quote(&production.scripts().join("run_slurm_all.sh").display().to_string())
-    );
+    ));
 }
 
 fn more(count: usize) -> String {

@@ -1,8 +1,7 @@
 //! What lies on disk: size and time of each file, looked up by its name in its folder.
 
-use crate::graph::{FileId, Graph};
+use crate::graph::{File, FileId, Graph};
 use crate::hash::Map;
-use crate::keys::Key;
 use crate::parallel;
 use crate::production::Production;
 use crate::table::Root;
@@ -10,8 +9,10 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, statat};
 use rustix::path::Arg;
 use std::collections::{HashMap, HashSet};
 use std::ffi::CStr;
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const LISTING: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -40,63 +41,78 @@ fn stamp_at(folder: impl AsFd, name: impl Arg + Copy) -> Option<Stamp> {
     is_file.then_some(Stamp { size: there.st_size as u64, mtime, link })
 }
 
+/// The files of a folder, as runs of ids that stand together.
+type Runs = Vec<Range<usize>>;
+
+/// What was found of the files of a folder; None if the folder is not there.
+type Found = Option<Vec<Option<Stamp>>>;
+
+/// Folders that were looked into early.
+pub type Glance = Vec<(Runs, Found)>;
+
+/// Looks into one folder of the graph after the other until it is time to stop.
+pub fn glance(production: &Production, graph: &Graph, stop: &AtomicBool) -> Glance {
+    let open = folders(graph).into_iter().take_while(|_| !stop.load(Ordering::Relaxed));
+    open.map(|runs| (runs.clone(), look_into(production, graph, &runs))).collect()
+}
+
 /// Size and time of every file of the graph that is there. Each folder is opened once and listed at most once; only the
-/// files that the graph knows are looked at, each once.
-pub fn survey(production: &Production, graph: &Graph) -> Vec<Option<Stamp>> {
+/// files that the graph knows are looked at, each once. `early` are folders of raw data, whose files have the same ids.
+pub fn survey(production: &Production, graph: &Graph, early: &Glance) -> Vec<Option<Stamp>> {
     let mut stamps = vec![None; graph.files.len()];
-    for found in parallel::map_waiting(&folders(graph), |files| look_into(production, graph, files)) {
-        found.into_iter().for_each(|(file, stamp)| stamps[file.0 as usize] = Some(stamp));
+    // files for which a maker was found since are elsewhere
+    let is_raw = |runs: &Runs| runs.iter().flat_map(|run| &graph.files[run.clone()]).all(|file| file.maker.is_none());
+    let early: HashMap<&Runs, &Found> =
+        early.iter().filter(|(runs, _)| is_raw(runs)).map(|(runs, found)| (runs, found)).collect();
+    let folders = folders(graph);
+    let open: Vec<&Runs> = folders.iter().filter(|runs| !early.contains_key(runs)).collect();
+    let found = parallel::map_waiting(&open, |runs| look_into(production, graph, runs));
+    for (runs, found) in early.into_iter().chain(open.into_iter().zip(&found)) {
+        let Some(mut found) = found.as_deref() else { continue };
+        for run in runs {
+            let (of_run, rest) = found.split_at(run.len());
+            stamps[run.clone()].copy_from_slice(of_run);
+            found = rest;
+        }
     }
     stamps
 }
 
-/// The files of each folder.
-fn folders(graph: &Graph) -> Vec<Vec<FileId>> {
-    let mut folders: Vec<Vec<FileId>> = Vec::new();
-    let mut known: Map<(u16, bool, Key), usize> = Map::default();
-    let mut last = None;
-    for id in (0..graph.files.len() as u32).map(FileId) {
-        let file = graph.file(id);
-        let which = (file.kind, file.maker.is_none(), file.key.project(graph.pattern(file).folder));
-        let folder = match last {
-            Some((same, folder)) if same == which => folder,
-            _ => *known.entry(which).or_insert_with(|| {
-                folders.push(Vec::new());
-                folders.len() - 1
-            }),
-        };
-        last = Some((which, folder));
-        folders[folder].push(id);
+/// The files by folder, in the order of the first of each.
+fn folders(graph: &Graph) -> Vec<Runs> {
+    let together = |a: &File, b: &File| {
+        let same_pattern = a.kind == b.kind && a.maker.is_none() == b.maker.is_none();
+        same_pattern && a.key.agrees(&b.key, graph.pattern(a).folder)
+    };
+    let mut folders: Vec<Runs> = Vec::new();
+    let mut known: Map<(Root, String), usize> = Map::default();
+    let mut start = 0;
+    for run in graph.files.chunk_by(together) {
+        let ids = start..start + run.len();
+        start = ids.end;
+        let (root, mut path) = graph.path(FileId(ids.start as u32));
+        path.truncate(path.rfind('/').unwrap_or(0));
+        let folder = *known.entry((root, path)).or_insert_with(|| {
+            folders.push(Vec::new());
+            folders.len() - 1
+        });
+        folders[folder].push(ids);
     }
-    join_same(graph, folders)
+    folders
 }
 
-/// Folders that several kinds of files share become one.
-fn join_same(graph: &Graph, folders: Vec<Vec<FileId>>) -> Vec<Vec<FileId>> {
-    let mut joined: HashMap<(Root, String), Vec<FileId>> = HashMap::new();
-    for files in folders {
-        let (root, path) = graph.path(files[0]);
-        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder).to_string();
-        joined.entry((root, folder)).or_default().extend(files);
-    }
-    joined.into_values().collect()
-}
-
-fn look_into(production: &Production, graph: &Graph, files: &[FileId]) -> Vec<(FileId, Stamp)> {
-    let (root, path) = graph.path(files[0]);
+fn look_into(production: &Production, graph: &Graph, runs: &Runs) -> Found {
+    let (root, path) = graph.path(FileId(runs[0].start as u32));
     let path = production.root(root).join(path);
-    // a folder that is not there holds nothing
-    let Some(mut folder) = path.parent().and_then(Folder::open) else { return Vec::new() };
-    let mut found = Vec::with_capacity(files.len());
+    let mut folder = path.parent().and_then(Folder::open)?;
     let mut name = String::with_capacity(64);
-    for id in files {
-        let file = graph.file(*id);
+    let mut look = |file: &File| {
         name.clear();
         graph.pattern(file).name_onto(&graph.space, &file.key, &mut name);
         name.push('\0');
-        found.extend(folder.look(name.as_bytes()).map(|stamp| (*id, stamp)));
-    }
-    found
+        folder.look(name.as_bytes())
+    };
+    Some(runs.iter().flat_map(|run| &graph.files[run.clone()]).map(&mut look).collect())
 }
 
 /// A folder in which files are looked for by name. It is listed only when several are not there: where nearly all are,
@@ -154,6 +170,49 @@ impl Folder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph_build;
+    use crate::plan::{Exposure, NightPlan};
+    use crate::production::Place;
+    use crate::table::{DESI, Table};
+    use std::collections::{BTreeMap, BTreeSet};
+
+    /// A night with a pix file, and a desi file that holds the same camera and another one.
+    fn night() -> NightPlan {
+        let set = |texts: &[&str]| texts.iter().map(|text| text.to_string()).collect::<BTreeSet<_>>();
+        let files = [("fibermap", set(&[])), ("pix", set(&["b0", "z1"])), ("raw", set(&["b0", "r0"]))];
+        let files = files.map(|(kind, cameras)| (kind.to_string(), cameras)).into();
+        let exposure = Exposure { flavor: "arc".into(), files, bricks: BTreeMap::new() };
+        NightPlan {
+            night: "20260101".into(),
+            spectrographs: set(&["0", "1"]),
+            skip: set(&[]),
+            exposures: BTreeMap::from([("00000003".to_string(), exposure)]),
+        }
+    }
+
+    #[test]
+    fn what_was_seen_early_counts_where_it_still_is_raw() {
+        let temporary = tempfile::tempdir().unwrap();
+        let top = Some(temporary.path().to_path_buf());
+        let production = Production::locate(&Place { raw: top.clone(), redux: top, prod: Some("p".into()) }).unwrap();
+        let raw = temporary.path().join("20260101");
+        std::fs::create_dir_all(&raw).unwrap();
+        ["fibermap-00000003.fits", "pix-b0-00000003.fits", "pix-z1-00000003.fits"]
+            .iter()
+            .for_each(|name| std::fs::write(raw.join(name), "x").unwrap());
+        for stopped in [false, true] {
+            let (table, space) = Table::parse(DESI).unwrap();
+            let look = |raw: &Graph, _: &AtomicBool| glance(&production, raw, &AtomicBool::new(stopped));
+            let (graph, early) = graph_build::build(table, space, &[night()], look).unwrap();
+            assert_eq!(early.is_empty(), stopped);
+            let stamps = survey(&production, &graph, &early);
+            assert_eq!(stamps, survey(&production, &graph, &Glance::new()));
+            let is_there = |id: &u32| stamps[*id as usize].is_some();
+            let there = (0..stamps.len() as u32).filter(is_there).map(|id| graph.file_name(FileId(id)));
+            // preproc makes the other one, elsewhere
+            assert_eq!(there.collect::<Vec<_>>(), ["20260101_fibermap-00000003", "20260101_pix-z1-00000003"]);
+        }
+    }
 
     #[test]
     fn files_are_found_in_full_and_in_empty_folders() {

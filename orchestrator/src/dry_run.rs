@@ -13,7 +13,7 @@ use std::fmt::Write;
 /// pasted; at the end how many they are.
 pub fn text(loaded: &Loaded, settings: &Settings) -> String {
     let graph = &loaded.graph;
-    let board = Board::survey(&loaded.production, graph, &loaded.options, settings.scope(graph));
+    let board = Board::survey(loaded, settings.scope(graph));
     let will_run = |task: &TaskId| {
         let open = matches!(board.verdict(*task).state, State::Ready | State::Stale | State::Waiting);
         board.is_wanted(*task) && open

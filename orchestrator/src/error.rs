@@ -60,6 +60,7 @@ impl Error {
             Self::Content { .. } => 1,
             Self::Usage(_) | Self::Table(_) => 2,
             Self::Missing { .. } => 3,
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => 3,
             Self::Io { .. } => 4,
         }
     }

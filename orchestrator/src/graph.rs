@@ -82,7 +82,7 @@ impl Graph {
     /// # Errors
     /// [`Error::Table`] if a key in a plan has not its form.
     pub fn build(table: Table, space: Space, plans: &[NightPlan]) -> Result<Self> {
-        graph_build::build(table, space, plans)
+        graph_build::build(table, space, plans, |_, _| ()).map(|(graph, ())| graph)
     }
 
     /// A task.

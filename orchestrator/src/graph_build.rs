@@ -9,6 +9,7 @@ use crate::table::{Pick, Slot, Table};
 use crate::{Result, parallel};
 use std::collections::HashSet;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 // files or tasks that one thread looks at before it takes more
 const MANY: usize = 4096;
@@ -35,7 +36,6 @@ struct Builder {
 
 /// A file of the raw data, and the cameras that it holds if it is one of many.
 struct Raw {
-    kind: usize,
     key: Key,
     cameras: Vec<u32>,
 }
@@ -60,53 +60,77 @@ struct Named {
     brick: usize,
 }
 
-pub(crate) fn build(table: Table, space: Space, plans: &[NightPlan]) -> Result<Graph> {
-    let dims = Named {
-        night: space.dim("night")?,
-        expid: space.dim("expid")?,
-        camera: space.dim("camera")?,
-        spectrograph: space.dim("spectrograph")?,
-        brick: space.dim("brick")?,
-    };
-    let kinds = table.files.len();
-    let graph = Graph {
-        table,
-        space,
-        files: Vec::new(),
-        tasks: Vec::new(),
-        unplanned: Vec::new(),
-        night: dims.night,
-        needs: Vec::new(),
-        alternatives: Vec::new(),
-        dependents: OnceLock::new(),
-        targets: Map::default(),
-    };
-    let mut builder = Builder {
-        ranks: graph.space.ranks(),
-        graph,
-        by_kind: vec![Vec::new(); kinds],
-        by_key: vec![OnceLock::new(); kinds],
-        flavors: Map::default(),
-        bricks: Map::default(),
-        cameras: Map::default(),
-        skipped: HashSet::new(),
-        dims,
-    };
-    let mut raw = Vec::new();
-    for plan in plans {
-        builder.add_night(plan, &mut raw)?;
-    }
-    builder.ranks = builder.graph.space.ranks();
-    builder.add_raw(raw);
-    for step in 0..builder.graph.table.steps.len() {
-        builder.add_given(step);
-        builder.add_step(step);
-    }
-    Ok(builder.graph)
+/// The graph; from when its raw files are known until the rest is, `beside` works with a graph of these alone, of which
+/// the files are the first of the whole. It is told when it holds up.
+pub(crate) fn build<T: Send>(
+    table: Table,
+    space: Space,
+    plans: &[NightPlan],
+    beside: impl FnOnce(&Graph, &AtomicBool) -> T + Send,
+) -> Result<(Graph, T)> {
+    let mut builder = Builder::of_raw(table, space, plans)?;
+    let raw = builder.graph.clone();
+    let holds_up = AtomicBool::new(false);
+    let made = std::thread::scope(|scope| {
+        let beside = scope.spawn(|| beside(&raw, &holds_up));
+        builder.add_steps();
+        holds_up.store(true, Ordering::Relaxed);
+        beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    Ok((builder.graph, made))
 }
 
 impl Builder {
-    fn add_night(&mut self, plan: &NightPlan, raw: &mut Vec<Raw>) -> Result<()> {
+    /// All that is there before the first step.
+    fn of_raw(table: Table, space: Space, plans: &[NightPlan]) -> Result<Self> {
+        let dims = Named {
+            night: space.dim("night")?,
+            expid: space.dim("expid")?,
+            camera: space.dim("camera")?,
+            spectrograph: space.dim("spectrograph")?,
+            brick: space.dim("brick")?,
+        };
+        let kinds = table.files.len();
+        let graph = Graph {
+            table,
+            space,
+            files: Vec::new(),
+            tasks: Vec::new(),
+            unplanned: Vec::new(),
+            night: dims.night,
+            needs: Vec::new(),
+            alternatives: Vec::new(),
+            dependents: OnceLock::new(),
+            targets: Map::default(),
+        };
+        let mut builder = Builder {
+            ranks: graph.space.ranks(),
+            graph,
+            by_kind: vec![Vec::new(); kinds],
+            by_key: vec![OnceLock::new(); kinds],
+            flavors: Map::default(),
+            bricks: Map::default(),
+            cameras: Map::default(),
+            skipped: HashSet::new(),
+            dims,
+        };
+        let mut raw: Vec<Vec<Raw>> = (0..kinds).map(|_| Vec::new()).collect();
+        for plan in plans {
+            builder.add_night(plan, &mut raw)?;
+        }
+        builder.ranks = builder.graph.space.ranks();
+        builder.add_raw(raw);
+        Ok(builder)
+    }
+
+    fn add_steps(&mut self) {
+        for step in 0..self.graph.table.steps.len() {
+            self.add_given(step);
+            self.add_step(step);
+        }
+    }
+
+    fn add_night(&mut self, plan: &NightPlan, raw: &mut [Vec<Raw>]) -> Result<()> {
         let night = self.graph.space.intern(self.dims.night, &plan.night)?;
         for name in &plan.skip {
             let step = self.graph.table.step(name)?;
@@ -123,7 +147,7 @@ impl Builder {
         Ok(())
     }
 
-    fn note_files(&mut self, plan: &NightPlan, exposure: &Exposure, key: Key, raw: &mut Vec<Raw>) -> Result<()> {
+    fn note_files(&mut self, plan: &NightPlan, exposure: &Exposure, key: Key, raw: &mut [Vec<Raw>]) -> Result<()> {
         for (name, cameras) in &exposure.files {
             let Some(kind) = self.graph.table.files.iter().position(|f| f.name == *name) else { continue };
             let mut held = Vec::new();
@@ -135,24 +159,31 @@ impl Builder {
                 }
             }
             if self.graph.table.files[kind].dims.has(self.dims.camera) {
-                raw.extend(held.into_iter().map(|(_, key)| Raw { kind, key, cameras: Vec::new() }));
+                raw[kind].extend(held.into_iter().map(|(_, key)| Raw { key, cameras: Vec::new() }));
             } else {
-                raw.push(Raw { kind, key, cameras: held.into_iter().map(|(id, _)| id).collect() });
+                raw[kind].push(Raw { key, cameras: held.into_iter().map(|(id, _)| id).collect() });
             }
         }
         Ok(())
     }
 
-    /// The raw files in the order in which tasks come too.
-    fn add_raw(&mut self, mut raw: Vec<Raw>) {
-        let place = |file: &Raw| (file.kind, self.ranks.sorting(&file.key, &self.graph.table.order), file.key);
-        raw.sort_by_cached_key(place);
-        // a night that two plans tell of
-        raw.dedup_by_key(|file| (file.kind, file.key));
-        for file in raw {
-            let id = self.push_file(file.kind, file.key, None);
-            if !file.cameras.is_empty() {
-                self.cameras.insert(id, file.cameras);
+    /// The raw files, by kind, in the order in which tasks come too.
+    fn add_raw(&mut self, raw: Vec<Vec<Raw>>) {
+        // a survey makes five files of a raw one: what grows later is copied
+        self.graph.files.reserve(6 * raw.iter().map(Vec::len).sum::<usize>());
+        for (kind, mut raw) in raw.into_iter().enumerate() {
+            let place = |file: &Raw| (self.ranks.sorting(&file.key, &self.graph.table.order), file.key);
+            // most often they come sorted
+            if !raw.is_sorted_by_key(place) {
+                raw.sort_by_cached_key(place);
+            }
+            // a night that two plans tell of
+            raw.dedup_by_key(|file| file.key);
+            for file in raw {
+                let id = self.push_file(kind, file.key, None);
+                if !file.cameras.is_empty() {
+                    self.cameras.insert(id, file.cameras);
+                }
             }
         }
     }
@@ -223,7 +254,7 @@ impl Builder {
         let slots = self.graph.table.steps[step].inputs.clone();
         let output = self.graph.table.steps[step].output;
         let dims = self.graph.table.files[output].dims;
-        let lookups: Vec<Lookup> = slots.iter().map(|slot| self.lookup(slot, dims)).collect();
+        let lookups = parallel::map(&slots, |slot| self.lookup(slot, dims));
         let keys = self.keys_of_tasks(step, &slots[0], dims);
         let parts: Vec<&[Key]> = keys.chunks(MANY).collect();
         let found = parallel::map(&parts, |keys| self.needs_of(keys, &slots, &lookups));

@@ -3,9 +3,10 @@
 //! The table declares the keys and the form of their texts; a key may carry others with it (camera `b0` is band `b`
 //! of spectrograph `0`). Texts are interned, so that a [`Key`] is a few integers however many tasks there are.
 
+use crate::hash::Map;
 use crate::{Error, Result};
 use regex::Regex;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// The most keys that a table may declare.
 pub const MAX_DIMS: usize = 8;
@@ -73,6 +74,11 @@ impl Key {
         (0..MAX_DIMS).filter(|d| self.0[*d] != NONE).fold(Dims::default(), |set, d| set.or(Dims::one(d)))
     }
 
+    /// Whether these keys have the same values in another one.
+    pub fn agrees(&self, other: &Self, dims: Dims) -> bool {
+        dims.iter().all(|dim| self.0[dim] == other.0[dim])
+    }
+
     /// The same with only these keys.
     pub fn project(&self, dims: Dims) -> Self {
         let mut key = Self::default();
@@ -91,7 +97,7 @@ struct Dimension {
     texts: Vec<String>,
     // for each value the values that follow from it
     followers: Vec<Vec<(usize, u32)>>,
-    ids: HashMap<String, u32>,
+    ids: Map<String, u32>,
 }
 
 /// The keys of a pipeline and all the values seen so far.
@@ -129,7 +135,7 @@ impl Space {
                 follows,
                 texts: Vec::new(),
                 followers: Vec::new(),
-                ids: HashMap::new(),
+                ids: Map::default(),
             });
         }
         Ok(Self { dims })

@@ -37,6 +37,7 @@ pub mod machine;
 #[cfg(feature = "mpi")]
 mod mpi;
 pub mod names;
+pub mod numbers;
 pub mod options;
 pub mod overrides;
 pub mod parallel;
@@ -47,6 +48,7 @@ pub mod ranks;
 pub mod record;
 mod resolve;
 pub mod runner;
+pub mod say;
 pub mod scope;
 pub mod scripts;
 pub mod seats;

@@ -1,11 +1,13 @@
 //! A production as it is on disk: where it is, its tasks, its options.
 
-use crate::Result;
+use crate::disk::{self, Glance};
 use crate::graph::Graph;
 use crate::options::Options;
 use crate::plan::NightPlan;
 use crate::production::{Place, Production};
 use crate::table::Table;
+use crate::{Result, graph_build};
+use std::sync::atomic::AtomicBool;
 
 /// What desi_pipe_run and desi_pipe_status start from.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub struct Loaded {
     pub graph: Graph,
     /// Options of its steps.
     pub options: Options,
+    /// What was seen of its raw data on the way.
+    pub raw: Glance,
 }
 
 /// Reads a production that desi_pipe has made.
@@ -29,6 +33,10 @@ pub fn load(place: &Place) -> Result<Loaded> {
     let (table, space) = Table::load(production.pipeline().as_deref())?;
     let plans = NightPlan::read_all(&production)?;
     let options = Options::of(&production, &table, &space)?;
-    let graph = Graph::build(table, space, &plans)?;
-    Ok(Loaded { nights: plans.into_iter().map(|plan| plan.night).collect(), production, graph, options })
+    let look = |raw: &Graph, stop: &AtomicBool| disk::glance(&production, raw, stop);
+    let (graph, raw) = graph_build::build(table, space, &plans, look)?;
+    let nights = plans.iter().map(|plan| plan.night.clone()).collect();
+    // hundreds of thousands of small pieces, which take a while to give back
+    std::thread::spawn(|| drop(plans));
+    Ok(Loaded { production, nights, graph, options, raw })
 }

@@ -105,6 +105,16 @@ impl Machine {
         })
     }
 
+    /// A number that no machine has.
+    fn senseless(&self) -> Option<&'static str> {
+        let counts =
+            [("cores", self.cores), ("threads_per_core", self.threads_per_core), ("max_nodes", self.max_nodes)];
+        let of_queues = self.queues.iter().flat_map(|queue| [("nodes", queue.nodes), ("minutes", queue.minutes)]);
+        let counts = counts.into_iter().chain(of_queues).map(|(field, count)| (field, count as f64));
+        let mut all = counts.chain([("memory_gb", self.memory_gb), ("speed", self.speed)]);
+        all.find(|(_, number)| !(*number > 0.0 && number.is_finite())).map(|(field, _)| field)
+    }
+
     /// Size of a job: as many tasks at once on a node as cores and memory allow; as many nodes as there are tasks for,
     /// but not so many that the job is over in less than ten minutes; the time that any order of the tasks keeps (the
     /// sum over all cores and the longest chain: Graham 1969, SIAM J. Appl. Math. 17, 416), times 1.5, in steps of ten
@@ -149,8 +159,14 @@ impl Machine {
     }
 }
 
-fn parse(text: &str) -> std::result::Result<BTreeMap<String, Machine>, toml::de::Error> {
-    toml::from_str(text)
+fn parse(text: &str) -> std::result::Result<BTreeMap<String, Machine>, String> {
+    let machines: BTreeMap<String, Machine> = toml::from_str(text).map_err(|e| e.to_string())?;
+    for (name, machine) in &machines {
+        if let Some(field) = machine.senseless() {
+            return Err(format!("{name}: {field} is to be a number greater than 0"));
+        }
+    }
+    Ok(machines)
 }
 
 #[cfg(test)]
@@ -194,7 +210,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_machine_is_refused() {
+    fn an_unknown_machine_and_a_senseless_one_are_refused() {
         assert!(Machine::named("coro", None).unwrap_err().to_string().contains("cori"));
+        let sound = "[ours]\ncores = 8\nmemory_gb = 9.0\nmax_nodes = 7\nspeed = 1.0\n\
+                     queues = [{ name = \"\", nodes = 6, minutes = 5 }]\n";
+        assert!(parse(sound).is_ok());
+        for (good, bad) in [("= 8", "= 0"), ("9.0", "-1"), ("7", "0"), ("1.0", "nan"), ("6", "0"), ("5", "0")] {
+            assert!(parse(&sound.replacen(good, bad, 1)).unwrap_err().starts_with("ours: "), "{bad} for {good}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Ranks that talk by MPI (feature `mpi`).
 
 use crate::ranks::{Job, Post};
+use crate::say;
 use mpi::ffi;
 use mpi::topology::{Communicator, SimpleCommunicator};
 use mpi::traits::{AsRaw, MatchedReceiveVec, Source};
@@ -93,7 +94,7 @@ impl Job for World {
             // MPI_Finalize waits for all ranks: one that died meanwhile must not hold up this one
             std::thread::spawn(|| {
                 std::thread::sleep(PATIENCE);
-                eprintln!("desi_pipe_run: another rank did not end within {} s", PATIENCE.as_secs());
+                say::err(format_args!("desi_pipe_run: another rank did not end within {} s", PATIENCE.as_secs()));
                 std::process::exit(4);
             });
             drop(self.universe);

@@ -40,7 +40,8 @@ impl Production {
     pub fn locate(place: &Place) -> Result<Self> {
         let raw = folder(place.raw.clone(), "--raw", "DESI_SPECTRO_DATA")?;
         let redux = folder(place.redux.clone(), "--redux", "DESI_SPECTRO_REDUX")?;
-        let named = place.prod.clone().or_else(|| environment("SPECPROD")).or_else(|| environment("PRODNAME"));
+        let given = place.prod.clone().filter(|name| !name.is_empty());
+        let named = given.or_else(|| environment("SPECPROD")).or_else(|| environment("PRODNAME"));
         let name = named.ok_or_else(|| unknown("--prod", "SPECPROD"))?;
         Ok(Self { dir: redux.join(&name), raw, redux, name })
     }

@@ -1,5 +1,6 @@
 //! What a run says while it goes: a bar where stderr is a terminal, else a line a task.
 
+use crate::say;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::fmt::Write;
 use std::fs::File;
@@ -58,7 +59,7 @@ impl Progress {
                     bar.println(line);
                 }
             }
-            None => eprintln!("{line}"),
+            None => say::err(line),
         }
     }
 
@@ -66,8 +67,8 @@ impl Progress {
     pub fn say(&mut self, line: &str) {
         self.write_log(line);
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| say::err(line)),
+            None => say::err(line),
         }
     }
 

@@ -124,7 +124,7 @@ pub fn run(loaded: &Loaded, settings: &Settings, job: Option<&mut dyn Post>) -> 
         production::make_folder(&folder)?;
     }
     let signals = Watched::new()?;
-    let board = Board::survey(&loaded.production, &loaded.graph, &loaded.options, settings.scope(&loaded.graph));
+    let board = Board::survey(loaded, settings.scope(&loaded.graph));
     let children = Children::default();
     let mut runner = Runner::new(board, settings)?;
     let (stop, whole) = std::thread::scope(|scope| -> Result<(Stop, bool)> {

@@ -95,10 +95,11 @@ pub fn spectrographs(list: &[String]) -> Result<BTreeSet<String>> {
     Ok(ranges(list, number)?.into_iter().flatten().map(|n| n.to_string()).collect())
 }
 
-fn ranges<T>(list: &[String], number: impl Fn(&str) -> Result<T>) -> Result<Vec<RangeInclusive<T>>> {
+fn ranges<T: PartialOrd>(list: &[String], number: impl Fn(&str) -> Result<T>) -> Result<Vec<RangeInclusive<T>>> {
     let range = |item: &String| {
         let (first, last) = item.split_once('-').unwrap_or((item, item));
-        Ok(number(first)?..=number(last)?)
+        let range = number(first)?..=number(last)?;
+        if range.is_empty() { Err(Error::Usage(format!("'{item}' ends before it begins"))) } else { Ok(range) }
     };
     list.iter().map(range).collect()
 }
@@ -114,6 +115,7 @@ mod tests {
         assert_eq!(set.into_iter().collect::<String>(), "0567");
         assert!(spectrographs(&list("10")).is_err());
         assert!(spectrographs(&list("x")).is_err());
+        assert!(spectrographs(&list("3-1")).is_err());
         let known = list("00000006,00000007,00000009,00000012");
         let set = expids(&list("00000012,7-10"), &known).unwrap();
         assert_eq!(set.into_iter().collect::<Vec<_>>(), ["00000007", "00000009", "00000012"]);

@@ -6,7 +6,7 @@ use crate::load::Loaded;
 use crate::scope::Scope;
 use crate::slice::{self, Slice};
 use crate::state::State;
-use crate::{Error, Result, attic, select, verify};
+use crate::{Error, Result, attic, say, select, verify};
 use std::collections::BTreeSet;
 
 /// What can be done to the products of a production.
@@ -41,7 +41,7 @@ const SHOWN: usize = 30;
 /// If nothing is selected, a selected task is running, or a file cannot be read or moved.
 pub fn run(loaded: &Loaded, what: &Upkeep) -> Result<u8> {
     let graph = &loaded.graph;
-    let board = Board::survey(&loaded.production, graph, &loaded.options, Scope::whole(graph));
+    let board = Board::survey(loaded, Scope::whole(graph));
     match what {
         Upkeep::Invalidate { selector, yes } => {
             let tasks = select::tasks(graph, selector)?;
@@ -71,12 +71,16 @@ fn invalidate(board: &Board, tasks: &[TaskId], yes: bool, why: &str) -> Result<u
     }
     let following = following(board, &made);
     let verb = if yes { "moved" } else { "would be moved" };
-    println!("{} products {verb} to the attic:\n{}", made.len(), lines.join("\n"));
-    println!("{} tasks that follow from them {}", following, if yes { "are stale" } else { "would be stale" });
+    say::out(format_args!("{} products {verb} to the attic:\n{}", made.len(), lines.join("\n")));
+    say::out(format_args!(
+        "{} tasks that follow from them {}",
+        following,
+        if yes { "are stale" } else { "would be stale" }
+    ));
     if yes && !made.is_empty() {
-        println!("they lie in {}", move_away(board, &made, why)?);
+        say::out(format_args!("they lie in {}", move_away(board, &made, why)?));
     } else if !yes {
-        println!("nothing was done; add --yes to do it");
+        say::out(format_args!("nothing was done; add --yes to do it"));
     }
     Ok(0)
 }
@@ -98,16 +102,19 @@ fn following(board: &Board, tasks: &[TaskId]) -> usize {
 fn verify_all(board: &Board, tasks: &[TaskId], dry_run: bool) -> Result<u8> {
     let report = verify::verify(board, tasks)?;
     for (task, how) in &report.damaged {
-        println!("{}: damaged: {how}", board.path(board.graph.task(*task).output).display());
+        say::out(format_args!("{}: damaged: {how}", board.path(board.graph.task(*task).output).display()));
     }
     let (by_record, by_themselves) = (report.by_record, report.by_themselves);
-    println!("{} damaged, {by_record} as recorded, {by_themselves} without a record but whole", report.damaged.len());
+    say::out(format_args!(
+        "{} damaged, {by_record} as recorded, {by_themselves} without a record but whole",
+        report.damaged.len()
+    ));
     let damaged: Vec<TaskId> = report.damaged.into_iter().map(|(task, _)| task).collect();
     if !damaged.is_empty() && !dry_run {
-        println!(
+        say::out(format_args!(
             "the damaged ones lie in {}; the next run makes them anew",
             move_away(board, &damaged, "desi_pipe verify: damaged")?
-        );
+        ));
     }
     Ok(u8::from(!damaged.is_empty()))
 }

@@ -102,3 +102,15 @@ fn steps_and_exposures_can_be_chosen() {
         assert_eq!(world.output("desi_pipe_run", wrong).status.code(), Some(2), "{wrong:?}");
     }
 }
+
+#[test]
+fn nobody_need_listen() {
+    let world = World::new();
+    world.night("20260101", &[("arc", 1), ("flat", 2), ("science", 3)], &["b0"]);
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    for (program, arguments) in [("desi_pipe", &[][..]), ("desi_pipe_run", &[]), ("desi_pipe", &["verify"])] {
+        let mut command = world.command(program, arguments);
+        assert_eq!(command.stdout(full()).stderr(full()).status().unwrap().code(), Some(0), "{program}");
+    }
+    assert_eq!(world.count("done"), world.counts().values().flat_map(|states| states.values()).sum::<u32>());
+}

@@ -4,11 +4,13 @@ use clap::Parser;
 use orchestrator::create::{Request, create};
 use orchestrator::load::load;
 use orchestrator::machine::Machine;
+use orchestrator::numbers::positive;
 use orchestrator::production::{Place, Production};
 use orchestrator::slurm::{self, Asked, Mode};
 use orchestrator::upkeep::{self, Upkeep};
-use orchestrator::{Error, Result, scripts, slice};
+use orchestrator::{Error, Result, say, scripts, slice};
 use regex::Regex;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -39,7 +41,7 @@ struct Args {
     #[arg(
         long = "nersc_max_nodes", visible_alias = "max-nodes", aliases = ["nersc-max-nodes", "max_nodes"], value_name = "N"
     )]
-    nersc_max_nodes: Option<usize>,
+    nersc_max_nodes: Option<NonZeroUsize>,
     /// Slurm jobs of several nodes: as one job, or as an array of one-node jobs that start as nodes become free
     #[arg(long = "slurm-mode", alias = "slurm_mode", value_enum, default_value = "chain")]
     slurm_mode: Mode,
@@ -49,8 +51,8 @@ struct Args {
     #[arg(long = "shell_mpi_run", alias = "shell-mpi-run", default_value = "mpirun -np", value_name = "COMMAND")]
     shell_mpi_run: String,
     /// Ranks that the shell scripts start; 1: no launcher, one process that runs tasks on all cores
-    #[arg(long = "shell_max_cores", alias = "shell-max-cores", default_value_t = 1, value_name = "N")]
-    shell_max_cores: usize,
+    #[arg(long = "shell_max_cores", alias = "shell-max-cores", default_value = "1", value_name = "N")]
+    shell_max_cores: NonZeroUsize,
     /// No bootcalib: psfboot files are links to $DESIMODEL/data/specpsf/psf-BAND.fits
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     fakeboot: Option<bool>,
@@ -64,7 +66,7 @@ struct Args {
     #[arg(long)]
     debug: bool,
     /// Factor on the wall times of jobs
-    #[arg(long = "time-scale", alias = "time_scale", default_value_t = 1.0, value_name = "FACTOR")]
+    #[arg(long = "time-scale", alias = "time_scale", default_value_t = 1.0, value_name = "FACTOR", value_parser = positive)]
     time_scale: f64,
     /// Table of another pipeline [default: the built-in pipelines/desi.toml]
     #[arg(long, value_name = "FILE")]
@@ -79,7 +81,7 @@ fn main() -> ExitCode {
     match run(args) {
         Ok(complaints) if complaints.is_empty() => ExitCode::SUCCESS,
         Ok(complaints) => {
-            complaints.iter().for_each(|complaint| eprintln!("desi_pipe: {complaint}"));
+            complaints.iter().for_each(|complaint| say::err(format_args!("desi_pipe: {complaint}")));
             ExitCode::from(1)
         }
         Err(error) => exit(Err(error)),
@@ -88,7 +90,7 @@ fn main() -> ExitCode {
 
 fn exit(result: Result<u8>) -> ExitCode {
     ExitCode::from(result.unwrap_or_else(|error| {
-        eprintln!("desi_pipe: {error}");
+        say::err(format_args!("desi_pipe: {error}"));
         error.exit_code()
     }))
 }
@@ -104,14 +106,14 @@ fn run(args: Args) -> Result<Vec<String>> {
     let settings = scripts::Settings {
         programs: executable.parent().map(PathBuf::from).unwrap_or_default(),
         env: env.transpose()?.unwrap_or_default(),
-        max_nodes: args.nersc_max_nodes.unwrap_or(machine.max_nodes),
+        max_nodes: args.nersc_max_nodes.map_or(machine.max_nodes, NonZeroUsize::get),
         machine,
         time_scale: args.time_scale,
         asked: args.asked,
         mode: args.slurm_mode,
         measured: false,
         mpi_run: args.shell_mpi_run,
-        max_cores: args.shell_max_cores,
+        max_cores: args.shell_max_cores.get(),
         debug: args.debug,
     };
     let spectrographs = slice::spectrographs(&args.spectrographs)?;

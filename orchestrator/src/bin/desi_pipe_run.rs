@@ -1,8 +1,7 @@
 //! `desi_pipe_run`: runs the tasks of a production that are not done.
 
-use clap::Parser;
+use clap::{Parser, value_parser};
 use orchestrator::claim;
-use orchestrator::create::warn;
 use orchestrator::load::{Loaded, load};
 use orchestrator::production::{Place, Production};
 use orchestrator::ranks::{self, Post};
@@ -10,9 +9,10 @@ use orchestrator::runner::{self, Settings};
 use orchestrator::scope::Retry;
 use orchestrator::seats::Offer;
 use orchestrator::slice::{self, Slice};
-use orchestrator::{Error, Result, dry_run};
+use orchestrator::{Error, Result, dry_run, say};
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -52,7 +52,7 @@ struct Args {
     dry_run: bool,
     /// Tasks at once [default: one per core, shared with the other ranks of a launcher on this host]
     #[arg(long, value_name = "N")]
-    jobs: Option<usize>,
+    jobs: Option<NonZeroUsize>,
     /// Try again every task that failed in an earlier run
     #[arg(long)]
     retry_failed: bool,
@@ -60,7 +60,7 @@ struct Args {
     #[arg(long, default_value_t = 2, value_name = "N")]
     retries: u32,
     /// Seconds without a sign of life after which another host's task is taken over
-    #[arg(long, default_value_t = claim::LEASE.as_secs(), value_name = "SECONDS")]
+    #[arg(long, default_value_t = claim::LEASE.as_secs(), value_name = "SECONDS", value_parser = value_parser!(u64).range(1..))]
     lease: u64,
     /// File to which the lines that the run says are appended
     #[arg(long, value_name = "FILE")]
@@ -80,13 +80,13 @@ fn main() -> ExitCode {
         post => run(&args, post),
     }
     .unwrap_or_else(|error| {
-        eprintln!("desi_pipe_run: {error}");
+        say::err(format_args!("desi_pipe_run: {error}"));
         (error.exit_code(), false)
     });
     if let Some(path) = args.exit_file.filter(|_| is_first)
         && let Err(error) = std::fs::write(&path, format!("{code}\n"))
     {
-        eprintln!("desi_pipe_run: cannot write {}: {error}", path.display());
+        say::err(format_args!("desi_pipe_run: cannot write {}: {error}", path.display()));
     }
     if let Some(job) = job {
         job.leave(whole);
@@ -105,7 +105,7 @@ fn serve(args: &Args, post: &mut dyn Post) -> Result<(u8, bool)> {
 fn run(args: &Args, post: Option<&mut dyn Post>) -> Result<(u8, bool)> {
     let loaded = load(&args.place)?;
     let settings = settings(args, &loaded)?;
-    warn("desi_pipe_run", &loaded.options.idle_overrides(&loaded.production, &loaded.graph));
+    say::warn("desi_pipe_run", &loaded.options.idle_overrides(&loaded.production, &loaded.graph));
     if args.dry_run {
         // a reader that went away (`| head`) is no error
         let _ = std::io::stdout().write_all(dry_run::text(&loaded, &settings).as_bytes());
@@ -119,7 +119,7 @@ fn run(args: &Args, post: Option<&mut dyn Post>) -> Result<(u8, bool)> {
 fn share(args: &Args) -> (usize, usize) {
     let ranks = if args.nompi { 1 } else { ranks::on_this_host() };
     let cores = std::thread::available_parallelism().map_or(1, usize::from).div_ceil(ranks);
-    (args.jobs.unwrap_or(cores).max(1), cores)
+    (args.jobs.map_or(cores, NonZeroUsize::get).max(1), cores)
 }
 
 fn settings(args: &Args, loaded: &Loaded) -> Result<Settings> {

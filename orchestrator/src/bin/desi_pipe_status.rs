@@ -2,15 +2,15 @@
 
 use clap::{Parser, Subcommand};
 use orchestrator::board::Board;
-use orchestrator::create::warn;
 use orchestrator::graph::TaskId;
 use orchestrator::load::{Loaded, load};
+use orchestrator::numbers::positive;
 use orchestrator::production::Place;
 use orchestrator::runner::{self, Settings};
 use orchestrator::scope::{Retry, Scope};
 use orchestrator::slice::{self, Slice};
 use orchestrator::status::{self, View};
-use orchestrator::{Result, claim, colour, errors, why};
+use orchestrator::{Result, claim, colour, errors, say, why};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,7 +32,7 @@ struct Args {
     #[arg(long, global = true)]
     json: bool,
     /// Look again every so many seconds until interrupted
-    #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "5", value_name = "SECONDS")]
+    #[arg(long, global = true, num_args = 0..=1, require_equals = true, default_missing_value = "5", value_name = "SECONDS", value_parser = positive)]
     watch: Option<f64>,
     #[command(subcommand)]
     what: What,
@@ -83,7 +83,7 @@ fn main() -> ExitCode {
     match run(&Args::parse()) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("desi_pipe_status: {error}");
+            say::err(format_args!("desi_pipe_status: {error}"));
             ExitCode::from(error.exit_code())
         }
     }
@@ -98,7 +98,7 @@ fn run(args: &Args) -> Result<u8> {
         let clear = if args.watch.is_some() && std::io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
         // a reader that went away (`| head`) is no error
         let there = std::io::stdout().write_all(format!("{clear}{text}").as_bytes()).is_ok();
-        warn("desi_pipe_status", &warnings);
+        say::warn("desi_pipe_status", &warnings);
         match args.watch.filter(|_| there) {
             Some(seconds) => std::thread::sleep(Duration::from_secs_f64(seconds.clamp(0.1, 86400.0))),
             None => return Ok(0),
@@ -110,7 +110,7 @@ fn run(args: &Args) -> Result<u8> {
 fn text(args: &Args) -> Result<(String, Vec<String>)> {
     let loaded = load(&args.place)?;
     let graph = &loaded.graph;
-    let board = Board::survey(&loaded.production, graph, &loaded.options, Scope::whole(graph));
+    let board = Board::survey(&loaded, Scope::whole(graph));
     let nights = slice::nights(&args.nights, &loaded.nights)?;
     let limits = [("night", &nights)];
     let states = args.state.iter().map(|name| status::parse_state(name)).collect::<Result<Vec<_>>>()?.concat();
