@@ -68,10 +68,11 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> step::Result {
     let (infiles, outfile) = files(&args)?;
-    let templates = read_templates(&args.templates)?;
     let priors = args.priors.as_deref().map(prior::read).transpose()?.unwrap_or_default();
     let archetypes = args.archetypes.as_deref().map(Archetypes::load).transpose()?;
-    let inputs = Inputs { cosmics_nsig: args.cosmics_nsig, ..Inputs::read(&infiles, &args.targetids)? };
+    let (templates, inputs) =
+        rayon::join(|| read_templates(&args.templates), || Inputs::read(&infiles, &args.targetids));
+    let (templates, inputs) = (templates?, Inputs { cosmics_nsig: args.cosmics_nsig, ..inputs? });
     if inputs.targets.is_empty() {
         let what = if args.targetids.is_empty() { "it holds no spectrum" } else { "it holds none of the --targetids" };
         return Err(step::Error::data(&infiles[0], what));
