@@ -109,31 +109,27 @@ numerics::dispatch! {
     fn are_finite(values: &[f32]) -> bool = finite | finite
 }
 
-#[inline(always)]
-fn finite(values: &[f32]) -> bool {
-    for some in values.chunks(AT_ONCE) {
-        let mut bad = false;
-        for x in some {
-            bad |= !x.is_finite();
-        }
-        if bad {
-            return false;
-        }
-    }
-    true
-}
-
 numerics::dispatch! {
     /// Whether all are finite and not negative.
     fn are_weights(values: &[f32]) -> bool = weights | weights
 }
 
 #[inline(always)]
+fn finite(values: &[f32]) -> bool {
+    none(values, |x| !x.is_finite())
+}
+
+#[inline(always)]
 fn weights(values: &[f32]) -> bool {
+    none(values, |x| !(x.is_finite() & (x >= 0.0)))
+}
+
+#[inline(always)]
+fn none(values: &[f32], is_bad: impl Fn(f32) -> bool) -> bool {
     for some in values.chunks(AT_ONCE) {
         let mut bad = false;
         for x in some {
-            bad |= !(x.is_finite() & (*x >= 0.0));
+            bad |= is_bad(*x);
         }
         if bad {
             return false;
